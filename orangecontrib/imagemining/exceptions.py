@@ -1,0 +1,74 @@
+"""Everything that can go wrong and that a caller may want to tell apart.
+
+::
+
+    ImageMiningError
+    ├── ImageError                one image cannot be used; the others can
+    │   ├── ImageNotFoundError    nothing is there
+    │   ├── ImageAccessError      it is there, but may not be read
+    │   ├── NotAnImageError       it is there, but is not a picture we can read
+    │   ├── DamagedImageError     a picture that breaks off or contradicts itself
+    │   ├── ImageTooLargeError    more pixels or bytes than the limit allows
+    │   └── FetchError            its address could not be reached
+    ├── FolderError               a folder cannot be searched for images
+    ├── UnknownNameError          no network, layer or option of that name
+    ├── WeightsError              a network's weights are missing or wrong
+    ├── TableError                the table does not say where its images are
+    └── TaskCancelled             the user asked to stop
+
+The message of each says what happened and what to do, in words for a user.
+"""
+
+from __future__ import annotations
+
+
+class ImageMiningError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class ImageError(ImageMiningError):
+    """One image cannot be used; the message is the reason shown to the user."""
+
+
+class ImageNotFoundError(ImageError):
+    """There is no file or address of that name."""
+
+
+class ImageAccessError(ImageError):
+    """The file exists, but the system does not let us read it."""
+
+
+class NotAnImageError(ImageError):
+    """The content is not an image in a format that can be read."""
+
+
+class DamagedImageError(ImageError):
+    """The image breaks off or contradicts itself."""
+
+
+class ImageTooLargeError(ImageError):
+    """The image has more pixels or bytes than the limits allow."""
+
+
+class FetchError(ImageError):
+    """The image's address could not be reached or gave no image."""
+
+
+class FolderError(ImageMiningError):
+    """The folder cannot be searched for images."""
+
+
+class UnknownNameError(ImageMiningError, ValueError):
+    """No network, layer or option has that name."""
+
+
+class WeightsError(ImageMiningError):
+    """A network's weights are missing, or are not the published ones."""
+
+
+class TableError(ImageMiningError):
+    """The table does not say where its images are."""
+
+
+class TaskCancelled(ImageMiningError):
+    """The user asked to stop; nothing went wrong."""
