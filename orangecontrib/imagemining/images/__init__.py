@@ -1,0 +1,15 @@
+"""Find images, open them, and make them what a network expects.
+
+Knows files, addresses and pixels; knows neither networks nor Orange.
+"""
+
+from orangecontrib.imagemining.images.find import FindResult as FindResult
+from orangecontrib.imagemining.images.find import FoundImage as FoundImage
+from orangecontrib.imagemining.images.find import find_images as find_images
+from orangecontrib.imagemining.images.limits import Limits as Limits
+from orangecontrib.imagemining.images.locate import is_url as is_url
+from orangecontrib.imagemining.images.locate import local_path as local_path
+from orangecontrib.imagemining.images.locate import locate as locate
+from orangecontrib.imagemining.images.open import ImageReader as ImageReader
+from orangecontrib.imagemining.images.resize import prepare as prepare
+from orangecontrib.imagemining.images.resize import turned as turned

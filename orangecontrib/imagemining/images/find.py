@@ -1,0 +1,133 @@
+"""Find the image files below a folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass, field
+
+from orangecontrib.imagemining.exceptions import FolderError
+from orangecontrib.imagemining.specs import Progress, no_progress
+
+__all__ = ["IMAGE_SUFFIXES", "FindResult", "FoundImage", "find_images"]
+
+#: Endings of the formats that `open` reads; the content decides when opening.
+IMAGE_SUFFIXES = frozenset(
+    ".avif .bmp .dib .gif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pcx .pgm .png"
+    " .pnm .ppm .qoi .tga .tif .tiff .webp".split()
+)
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """An image file.
+
+    Attributes
+    ----------
+    path : relative to the folder searched, parts joined with "/".
+    category : name of the first folder on `path`, "" if it lies at the top.
+    """
+
+    path: str
+    category: str
+
+
+@dataclass
+class FindResult:
+    """What lies below a folder.
+
+    Attributes
+    ----------
+    images : in natural order (2 before 10).
+    n_others : number of files that are not images by their ending.
+    unreadable : folders that the system did not let us list.
+    """
+
+    images: list[FoundImage] = field(default_factory=list)
+    n_others: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+def _natural_key(path: str) -> list[tuple[int, int, str]]:
+    # digits compare as numbers and come before letters; the text itself settles ties
+    parts = re.split(r"(\d+)", path.casefold().replace("/", "\0"))
+    key = [
+        (0, int(part), "") if index % 2 else (1, 0, part)
+        for index, part in enumerate(parts)
+    ]
+    return [*key, (2, 0, path)]
+
+
+def _is_hidden(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith(".") or entry.name == "__MACOSX":
+        return True
+    if os.name != "nt":
+        return False
+    attributes = getattr(entry.stat(follow_symlinks=False), "st_file_attributes", 0)
+    return bool(attributes & getattr(stat, "FILE_ATTRIBUTE_HIDDEN", 0))
+
+
+def find_images(
+    folder: str | os.PathLike[str], progress: Progress = no_progress
+) -> FindResult:
+    """Find all images below `folder`.
+
+    Hidden files and folders are passed over. Symbolic links are followed, each folder
+    is searched once however many ways lead to it, so that loops end. Links to nothing
+    are returned too: that their image is missing is then told like for any other.
+
+    Raises
+    ------
+    FolderError
+        If `folder` does not exist, is no folder, or may not be listed.
+    """
+    root = os.fspath(folder)
+    result = FindResult()
+    seen: set[tuple[int, int]] = set()
+    pending = [""]
+    while pending:
+        relative = pending.pop()
+        try:
+            status = os.stat(os.path.join(root, relative))
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(os.path.join(root, relative)) as entries:
+                pending += _search_one(entries, relative, result)
+        except OSError as ex:
+            if not relative:
+                raise FolderError(_explain(root, ex)) from ex
+            result.unreadable.append(relative)
+        progress(0, f"{len(result.images)} images found")
+    result.images.sort(key=lambda image: _natural_key(image.path))
+    result.unreadable.sort()
+    return result
+
+
+def _search_one(entries: object, relative: str, result: FindResult) -> list[str]:
+    """Put one folder's images into `result`; return its folders."""
+    folders = []
+    for entry in entries:  # type: ignore[attr-defined]
+        if _is_hidden(entry):
+            continue
+        path = f"{relative}/{entry.name}" if relative else entry.name
+        if entry.is_dir():
+            folders.append(path)
+        elif entry.is_file() or entry.is_symlink():
+            if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+                top, below, _ = path.partition("/")
+                result.images.append(FoundImage(path, top if below else ""))
+            else:
+                result.n_others += 1
+    return folders
+
+
+def _explain(root: str, ex: OSError) -> str:
+    if isinstance(ex, FileNotFoundError):
+        return f"There is no folder {root}"
+    if isinstance(ex, NotADirectoryError):
+        return f"{root} is not a folder"
+    if isinstance(ex, PermissionError):
+        return f"The system does not allow reading the folder {root}"
+    return f"The folder {root} cannot be read: {ex.strerror or ex}"
