@@ -1,0 +1,58 @@
+"""Networks by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from orangecontrib.imagemining.exceptions import UnknownNameError
+
+if TYPE_CHECKING:
+    from orangecontrib.imagemining.networks._base import Network
+
+__all__ = ["create_network", "network_names", "register_network"]
+
+Builder = TypeVar("Builder", bound="Callable[..., Network]")
+_BUILDERS: dict[str, Callable[..., Network]] = {}
+
+
+def register_network(build: Builder) -> Builder:
+    """Register the function under its own name.
+
+    Raises
+    ------
+    ValueError
+        If a network of that name exists already.
+    """
+    name = build.__name__
+    if name in _BUILDERS:
+        raise ValueError(f"network '{name}' is registered twice")
+    _BUILDERS[name] = build
+    return build
+
+
+def network_names() -> list[str]:
+    """Return the names of all networks, sorted."""
+    return sorted(_BUILDERS)
+
+
+def create_network(name: str, **options: object) -> Network:
+    """Build the network `name` with fresh weights.
+
+    Parameters
+    ----------
+    name
+        One of `network_names()`.
+    options
+        What its builder takes, at least ``num_classes``.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such network.
+    """
+    if name not in _BUILDERS:
+        raise UnknownNameError(
+            f"There is no network '{name}'; known are {', '.join(network_names())}"
+        )
+    return _BUILDERS[name](**options)

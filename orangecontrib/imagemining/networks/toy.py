@@ -1,0 +1,50 @@
+"""A network small enough for tests, shipped so that tutorials can use it too."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from orangecontrib.imagemining.networks._base import Network, pooled
+from orangecontrib.imagemining.networks._registry import register_network
+
+__all__ = ["Toy", "toy"]
+
+
+class Toy(Network):
+    """Two convolutions and a linear map.
+
+    Parameters
+    ----------
+    num_classes
+        Number of logits.
+    """
+
+    def __init__(self, num_classes: int = 10) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.num_features = 8
+        self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU())
+        self.body = nn.Sequential(nn.Conv2d(4, 8, 3, stride=2), nn.ReLU())
+        self.classifier = nn.Linear(self.num_features, num_classes)
+
+    @property
+    def stage_sizes(self) -> list[int]:
+        return [4, 8]
+
+    def forward_stages(self, x: Tensor) -> list[Tensor]:
+        stem = self.stem(x)
+        return [stem, self.body(stem)]
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        vector = pooled(features)
+        return vector if pre_logits else self.classifier(vector)
+
+    def reset_classifier(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self.classifier = nn.Linear(self.num_features, num_classes)
+
+
+@register_network
+def toy(num_classes: int = 10) -> Toy:
+    """A toy: 450 parameters with 10 classes, no published weights."""
+    return Toy(num_classes)
