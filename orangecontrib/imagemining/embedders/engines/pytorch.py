@@ -1,0 +1,75 @@
+"""Runs networks by torch on the processor."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from orangecontrib.imagemining.networks import create_network
+from orangecontrib.imagemining.weights import load_weights, weights_of
+
+__all__ = ["TorchEngine", "engine_for"]
+
+
+class TorchEngine:
+    """A network with its published weights, ready to run.
+
+    Parameters
+    ----------
+    network
+        Name of a network that has weights.
+
+    Raises
+    ------
+    WeightsError
+        If they are not to be had.
+    """
+
+    def __init__(self, network: str) -> None:
+        weights = weights_of(network)
+        tensors = load_weights(weights)
+        self._network = create_network(network)
+        self._network.load_state_dict(
+            {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
+        )
+        # convolutions on processors run nearly twice as fast with channels last
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network.eval()
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(weights.preprocess.mean).reshape(shape)
+        self._std = torch.tensor(weights.preprocess.std).reshape(shape)
+        self._scale = weights.preprocess.scale
+
+    def run(
+        self, pixels: NDArray[np.uint8], layers: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the layers' vectors, (n, size of the layer) float32 each.
+
+        Parameters
+        ----------
+        pixels
+            (n, height, width, 3), in the network's order of colours.
+        layers
+            Names of layers.
+        """
+        with torch.inference_mode():
+            x = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+            x = (x * self._scale - self._mean) / self._std
+            vectors = self._network.embed(x, layers)
+            return {name: vector.numpy() for name, vector in vectors.items()}
+
+
+_ENGINES: dict[str, TorchEngine] = {}
+_LOCK = threading.Lock()
+
+
+def engine_for(network: str) -> TorchEngine:
+    """Return the network's engine, loading it the first time."""
+    with _LOCK:
+        if network not in _ENGINES:
+            _ENGINES[network] = TorchEngine(network)
+        return _ENGINES[network]
