@@ -1,0 +1,44 @@
+"""Orange's image columns: ``attributes["type"] == "image"``, with an ``origin``."""
+
+from __future__ import annotations
+
+import numpy as np
+from Orange.data import Domain, Table, Variable
+
+from orangecontrib.imagemining.images import locate
+
+__all__ = ["image_columns", "image_sources"]
+
+
+def image_columns(domain: Domain) -> list[Variable]:
+    """Return the columns marked as images, metas first: that is where they belong."""
+    return [
+        variable
+        for variable in (*domain.metas, *domain.variables)
+        if variable.attributes.get("type") == "image" and not variable.is_continuous
+    ]
+
+
+def image_sources(table: Table, column: Variable) -> list[str | None]:
+    """Return each row's path or address, None where it is missing.
+
+    Parameters
+    ----------
+    table
+        Any table that has `column`.
+    column
+        Categorical or text; its ``origin`` is taken from the table's own domain, so
+        that a column of the same name from another folder is read from there.
+    """
+    own = table.domain[column]
+    origin = str(own.attributes.get("origin", ""))
+    values = table.get_column(own)
+    if own.is_discrete:
+        names = [own.values[int(v)] if np.isfinite(v) else "" for v in values]
+    else:
+        names = ["" if value is None else str(value) for value in values]
+    # "?" and "." are how Orange's files write a missing text
+    return [
+        locate(name, origin) if name.strip() not in ("", "?", ".", "nan") else None
+        for name in names
+    ]
