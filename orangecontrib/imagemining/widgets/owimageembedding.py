@@ -1,0 +1,276 @@
+"""Image Embedding: a vector of numbers for each image."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+
+from AnyQt.QtCore import Qt
+from AnyQt.QtWidgets import QFormLayout, QLabel, QPushButton
+from Orange.data import Table, Variable
+from Orange.widgets import gui
+from Orange.widgets.settings import Setting
+from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin, TaskState
+from Orange.widgets.utils.widgetpreview import WidgetPreview
+from Orange.widgets.widget import Input, Msg, Output, OWWidget
+
+from orangecontrib.imagemining.embedders import check_spec
+from orangecontrib.imagemining.exceptions import ImageMiningError, UnknownNameError
+from orangecontrib.imagemining.specs import EmbedderSpec
+from orangecontrib.imagemining.tables import (
+    EmbeddingResult,
+    embed_table,
+    image_columns,
+)
+from orangecontrib.imagemining.weights import WEIGHTS
+from orangecontrib.imagemining.widgets.utils.combos import KeyCombo
+from orangecontrib.imagemining.widgets.utils.tasks import progress_of
+
+VIEWS_LABELS = {
+    1: "1: the image as it is",
+    8: "8: turned and mirrored (8 × the time)",
+}
+
+
+def run(
+    data: Table, column: Variable, spec: EmbedderSpec, state: TaskState
+) -> EmbeddingResult:
+    return embed_table(data, column, spec, progress_of(state))
+
+
+class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
+    name = "Image Embedding"
+    description = "Describe each image by numbers from a deep network."
+    icon = "icons/ImageEmbedding.svg"
+    priority = 120
+    keywords = "embedder, features, vectors, deep network, squeezenet, profile"
+
+    class Inputs:
+        images = Input("Images", Table)
+
+    class Outputs:
+        embeddings = Output("Embeddings", Table, default=True)
+        skipped = Output("Skipped Images", Table)
+
+    want_main_area = False
+    resizing_enabled = False
+
+    settings_version = 1
+    column: str = Setting("")
+    network: str = Setting("squeezenet1_1")
+    layer: str = Setting("features")
+    views: int = Setting(1)
+    auto_apply: bool = Setting(True)
+
+    class Warning(OWWidget.Warning):
+        skipped = Msg("{} of {} images skipped. {}")
+
+    class Error(OWWidget.Error):
+        no_image_column = Msg(
+            "The data have no column with images. Use Import Images to make them."
+        )
+        all_skipped = Msg("None of the images could be embedded. {}")
+        failed = Msg("{}")
+
+    class Information(OWWidget.Information):
+        cancelled = Msg("Cancelled. Press Apply to go on where it stopped.")
+        no_rows = Msg("The data have no rows.")
+
+    def __init__(self) -> None:
+        OWWidget.__init__(self)
+        ConcurrentWidgetMixin.__init__(self)
+        self.data: Table | None = None
+        self.result: EmbeddingResult | None = None
+        self._started = 0.0
+        self._make_gui()
+
+    # GUI ---------------------------------------------------------------------
+
+    def _make_gui(self) -> None:
+        box = gui.vBox(self.controlArea, "Settings")
+        form = QFormLayout(
+            fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow,
+            labelAlignment=Qt.AlignmentFlag.AlignLeft,
+        )
+        box.layout().addLayout(form)
+
+        def add(label: str, setting: str, tip: str) -> KeyCombo:
+            combo = KeyCombo(self, setting, self._on_choice)
+            combo.setToolTip(tip)
+            form.addRow(label, combo)
+            # the label's & letter leads to its box
+            form.labelForField(combo).setBuddy(combo)
+            return combo
+
+        self.column_combo = add("&Image column:", "column", "Column with the images")
+        self.network_combo = add("&Embedder:", "network", "The deep network")
+        self.layer_combo = add(
+            "&Layer:", "layer", "Where in the network the numbers are taken"
+        )
+        self.views_combo = add(
+            "&Views:",
+            "views",
+            "Eight views suit images that have no up and down, such as cells",
+        )
+        self.network_combo.set_items(
+            {name: weights.title for name, weights in WEIGHTS.items()}
+        )
+        self.views_combo.set_items(VIEWS_LABELS)
+        self._show_layers()
+        self._show_columns()
+        self.embedder_label = QLabel("", wordWrap=True, minimumWidth=340)
+        box.layout().addWidget(self.embedder_label)
+        self._show_embedder()
+
+        info = gui.vBox(self.controlArea, "Result")
+        self.info_label = QLabel("No images yet.", wordWrap=True)
+        self.info_label.setTextFormat(Qt.TextFormat.PlainText)
+        info.layout().addWidget(self.info_label)
+
+        self.cancel_button = QPushButton(
+            "Ca&ncel", toolTip="Stop embedding", autoDefault=False, enabled=False
+        )
+        self.cancel_button.clicked.connect(self._on_cancel)
+        self.buttonsArea.layout().addWidget(self.cancel_button)
+        gui.auto_apply(self.buttonsArea, self)
+
+    def _show_layers(self) -> None:
+        weights = WEIGHTS.get(self.network)
+        layers = weights.layers if weights else ()
+        self.layer_combo.set_items(
+            {layer.name: f"{layer.name} ({layer.size} numbers)" for layer in layers}
+        )
+
+    def _show_columns(self) -> None:
+        columns = image_columns(self.data.domain) if self.data else []
+        names = [column.name for column in columns]
+        self.column_combo.setEnabled(bool(names))
+        if not names:
+            self.column_combo.clear()
+            return
+        if self.column not in names:
+            self.column = names[0]
+        self.column_combo.set_items({name: name for name in names})
+
+    def _show_embedder(self) -> None:
+        weights = WEIGHTS.get(self.network)
+        text = ""
+        if weights:
+            layers = {layer.name: layer.description for layer in weights.layers}
+            if self.layer in layers:
+                text = f"{self.layer}: {layers[self.layer]}.\n"
+            text += (
+                f"Trained on {weights.trained_on}. Runs on this computer; no image"
+                " leaves it."
+            )
+        self.embedder_label.setText(text)
+
+    # input -------------------------------------------------------------------
+
+    @Inputs.images
+    def set_images(self, data: Table | None) -> None:
+        self.cancel()
+        self.data = data
+        self._show_columns()
+        self.commit.now()
+
+    def _on_choice(self) -> None:
+        self._show_layers()
+        self._show_embedder()
+        self.commit.deferred()
+
+    # work --------------------------------------------------------------------
+
+    @gui.deferred
+    def commit(self) -> None:
+        self.cancel()
+        self.clear_messages()
+        self.result = None
+        if not self.data:
+            if self.data is not None:
+                self.Information.no_rows()
+            self._finish(None, "No images yet.")
+            return
+        columns = {c.name: c for c in image_columns(self.data.domain)}
+        if self.column not in columns:
+            self.Error.no_image_column()
+            self._finish(None, "No images.")
+            return
+        spec = EmbedderSpec(self.network, self.layer, self.views)
+        try:
+            check_spec(spec)
+        except UnknownNameError as ex:
+            self.Error.failed(ex)
+            self._finish(None, "Choose what is available.")
+            return
+        n = len(self.data)
+        self.info_label.setText(f"Embedding {n} image{'s' * (n != 1)}…")
+        self.cancel_button.setEnabled(True)
+        self._started = time.monotonic()
+        self.start(run, self.data, columns[self.column], spec)
+
+    def _on_cancel(self) -> None:
+        self.cancel()
+        self._finish(None, "Cancelled.")
+        self.Information.cancelled()
+
+    def on_done(self, result: EmbeddingResult) -> None:
+        seconds = time.monotonic() - self._started
+        n_good = len(result.embedded) if result.embedded else 0
+        n_bad = len(result.skipped) if result.skipped else 0
+        text = f"{n_good} image{'s' * (n_good != 1)} embedded"
+        if n_bad:
+            text += f", {n_bad} skipped"
+            why = main_reasons(result.skipped)
+            if n_good:
+                self.Warning.skipped(n_bad, n_good + n_bad, why)
+            else:
+                self.Error.all_skipped(why)
+        if seconds >= 1:
+            text += f" in {seconds:.0f} s ({n_good / seconds:.0f} images/s)"
+        self._finish(result, text + ".")
+
+    def on_exception(self, ex: Exception) -> None:
+        self._finish(None, "")
+        if not isinstance(ex, ImageMiningError):
+            raise ex
+        self.Error.failed(ex)
+
+    def _finish(self, result: EmbeddingResult | None, text: str) -> None:
+        self.result = result
+        self.cancel_button.setEnabled(False)
+        self.info_label.setText(text)
+        self.setStatusMessage("")
+        self.Outputs.embeddings.send(result.embedded if result else None)
+        self.Outputs.skipped.send(result.skipped if result else None)
+
+    def onDeleteWidget(self) -> None:
+        self.shutdown()
+        super().onDeleteWidget()
+
+    def send_report(self) -> None:
+        self.report_items(
+            "Settings",
+            [
+                ("Image column", self.column),
+                ("Embedder", self.network_combo.currentText()),
+                ("Layer", self.layer_combo.currentText()),
+                ("Views", self.views),
+            ],
+        )
+        self.report_items("Result", [("Images", self.info_label.text())])
+
+
+def main_reasons(skipped: Table) -> str:
+    """Return the commonest reasons, with how often each."""
+    reasons = Counter(str(row.metas[-1]) for row in skipped)
+    texts = [f"{reason} ({count} ×)" for reason, count in reasons.most_common(2)]
+    if len(reasons) > 2:
+        texts.append("… see Skipped Images")
+    return "; ".join(texts)
+
+
+if __name__ == "__main__":
+    from orangecontrib.imagemining.tables import table_from_folder
+
+    WidgetPreview(OWImageEmbedding).run(table_from_folder(".").table)

@@ -1,0 +1,59 @@
+"""Combo boxes over keys, which settings store, and not over positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from AnyQt.QtCore import Qt
+from AnyQt.QtWidgets import QComboBox, QWidget
+
+__all__ = ["KeyCombo"]
+
+
+class KeyCombo(QComboBox):
+    """Shows labels, stores keys.
+
+    Parameters
+    ----------
+    master
+        The widget that has the setting.
+    setting
+        Name of the setting, a string or number.
+    callback
+        Called after the user chose another entry.
+    """
+
+    def __init__(self, master: QWidget, setting: str, callback: Callable[[], None]):
+        super().__init__()
+        self._master = master
+        self._setting = setting
+        self._callback = callback
+        self.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.setMinimumContentsLength(14)
+        self.activated.connect(self._on_activated)
+
+    def set_items(self, items: Mapping[Any, str]) -> None:
+        """Show these labels and the setting's entry.
+
+        A setting that is not among the keys gets an entry that says so: another is
+        never chosen in the user's place.
+        """
+        self.clear()
+        for key, label in items.items():
+            self.addItem(label, key)
+        current = getattr(self._master, self._setting)
+        if current not in items:
+            self.addItem(f"{current} (not available)", current)
+        self.setCurrentIndex(self.findData(current))
+        for index in range(self.count()):
+            tip = self.itemText(index)  # the box may be too narrow for it
+            self.setItemData(index, tip, Qt.ItemDataRole.ToolTipRole)
+
+    def _on_activated(self, index: int) -> None:
+        key = self.itemData(index)
+        if key != getattr(self._master, self._setting):
+            setattr(self._master, self._setting, key)
+            self._callback()
