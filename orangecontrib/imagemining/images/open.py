@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from orangecontrib.imagemining.exceptions import (
     DamagedImageError,
@@ -101,8 +102,8 @@ class ImageReader:
         """
         with self._open(source) as stream:
             image = _identify(stream, self.limits)
-            stream.strict = True
             try:
+                stream.forbid_half_pictures(image)
                 image.load()
             except MemoryError as ex:
                 raise ImageTooLargeError("Too large for this computer's memory") from ex
@@ -122,6 +123,9 @@ class ImageReader:
             image = _identify(stream, self.limits)
             width, height = image.size
             turned = _orientation(image) in (5, 6, 7, 8)
+            if isinstance(image, TiffImageFile):
+                # Pillow turns these itself, and gives their size as turned already
+                turned &= image.size == (image.tag_v2.get(256), image.tag_v2.get(257))
         return (height, width) if turned else (width, height)
 
     def _open(self, source: str) -> _Stream:
@@ -158,7 +162,7 @@ class ImageReader:
 
 
 class _Stream(io.BufferedIOBase):
-    """A file that, once `strict`, raises when read beyond its end.
+    """A file that can refuse to be read beyond its end.
 
     Another add-on may have told Pillow, for the whole program, to make half pictures
     of truncated files. Pillow asks for more at the end of a truncated file; answering
@@ -168,12 +172,26 @@ class _Stream(io.BufferedIOBase):
     def __init__(self, raw: BinaryIO) -> None:
         super().__init__()
         self._raw = raw
-        self.strict = False
+        self._strict = False
+
+    def forbid_half_pictures(self, image: Image.Image) -> None:
+        """Raise EOFError, now or when `image` is decoded, if the file is truncated."""
+        if not ImageFile.LOAD_TRUNCATED_IMAGES:
+            return
+        if image.format == "JPEG2000":
+            # its decoder reads beyond the end of whole files too: look for the marker
+            # that ends them
+            place = self.tell()
+            self.seek(-min(64, self.seek(0, os.SEEK_END)), os.SEEK_END)
+            if b"\xff\xd9" not in self.read():
+                raise EOFError("image file is truncated")
+            self.seek(place)
+        else:
+            self._strict = True
 
     def read(self, size: int | None = -1) -> bytes:
         content = self._raw.read(-1 if size is None else size)
-        beyond_end = not content and size != 0
-        if beyond_end and self.strict and ImageFile.LOAD_TRUNCATED_IMAGES:
+        if self._strict and not content and size != 0:
             raise EOFError("image file is truncated")
         return content
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from AnyQt.QtCore import QMimeData
 
 __all__ = ["dropped_folder", "remember", "resolve", "to_store"]
 
 _N_RECENT = 10
+_SAMPLES = "samples:"
+_SAMPLES_FOLDER = str(Path(__file__).parents[2] / "samples")
 
 
 def remember(recent: list[str], folder: str) -> list[str]:
@@ -20,8 +23,11 @@ def remember(recent: list[str], folder: str) -> list[str]:
 def to_store(folder: str, workflow_folder: str) -> str:
     """Return how a workflow stores `folder`: relative if it lies below its own.
 
-    Relative ones are written with "/" and begin with "./", on all systems.
+    Relative ones are written with "/" and begin with "./", on all systems. The
+    samples that come with the add-on are stored by name.
     """
+    if folder and os.path.dirname(folder) == _SAMPLES_FOLDER:
+        return _SAMPLES + os.path.basename(folder)
     if not folder or not workflow_folder:
         return folder
     try:
@@ -35,6 +41,8 @@ def to_store(folder: str, workflow_folder: str) -> str:
 
 def resolve(stored: str, workflow_folder: str) -> str:
     """Return the folder that `to_store` stored, as seen from the workflow's now."""
+    if stored.startswith(_SAMPLES):
+        return os.path.join(_SAMPLES_FOLDER, stored[len(_SAMPLES) :])
     if stored.startswith("./"):
         return os.path.normpath(os.path.join(workflow_folder, stored))
     return stored

@@ -1,0 +1,52 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+
+# before anything imports Qt: tests have no screen
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # the weights that tests convert do not belong into the user's folder
+    os.environ["IMAGEMINING_HOME"] = str(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    random.seed(0)
+    np.random.seed(0)
+
+
+def picture(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
+    """Return a picture of smooth colours, (width, height)."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(small).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that fills a folder: {"a": 3, "b": 2} images a category."""
+
+    def make(counts: dict[str, int], name: str = "pictures") -> Path:
+        folder = tmp_path / name
+        seed = 0
+        for category, count in counts.items():
+            (folder / category).mkdir(parents=True, exist_ok=True)
+            for index in range(count):
+                seed += 1
+                picture(seed).save(folder / category / f"{index}.png")
+        return folder
+
+    return make
