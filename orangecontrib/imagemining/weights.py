@@ -109,7 +109,8 @@ def load_weights(weights: Weights, folder: Path | None = None) -> Tensors:
             return tensors
     except (OSError, SafetensorError):
         pass  # not there yet, or damaged: made anew below
-    tensors = _CONVERTERS[weights.source[0]](_read_source(weights))
+    content = _read_source(weights)
+    tensors = _CONVERTERS[weights.source[0]](content)
     if checksum(tensors) != weights.tensors_sha256:
         raise WeightsError(f"The weights '{weights.name}' came out wrong")
     try:

@@ -149,6 +149,7 @@ class LocalEmbedder:
         pool = ThreadPoolExecutor(n_threads, thread_name_prefix="read-images")
         n_done = 0
         try:
+            report()
             ahead = submit(0)
             for start in range(0, len(todo), _CHUNK):
                 items, ahead = ahead, submit(start + _CHUNK) if remote else []

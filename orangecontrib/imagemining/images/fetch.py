@@ -68,7 +68,8 @@ def _fetch_http(url: str, limits: Limits, client: httpx.Client) -> bytes:
             length = response.headers.get("Content-Length", "")
             if length.isdigit() and int(length) > limits.max_bytes:
                 raise _too_large(limits)
-            return _collect(response.iter_bytes(_CHUNK), limits)
+            # in pieces as they come: asked for a size, it would wait for so many bytes
+            return _collect(response.iter_bytes(), limits)
     except httpx.TimeoutException as ex:
         raise FetchError("The server does not answer in time") from ex
     except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict) as ex:
@@ -81,7 +82,7 @@ def _fetch_other(url: str, limits: Limits) -> bytes:
     # urllib reads ftp: and data:, which httpx does not
     try:
         with urllib.request.urlopen(url, timeout=limits.timeout) as response:
-            return _collect(iter(lambda: response.read(_CHUNK), b""), limits)
+            return _collect(iter(lambda: response.read1(_CHUNK), b""), limits)
     except urllib.error.URLError as ex:
         raise FetchError(f"The address cannot be reached: {ex.reason}") from ex
     except TimeoutError as ex:
