@@ -239,6 +239,7 @@ def test_whole_files_pass_with_pillows_switch(
     ("content", "message"),
     [
         (b"", "empty"),
+        (b"x", "text file"),
         (b"just some words\n" * 100, "text file"),
         ("žluťoučký".encode() * 500, "text file"),
         (b"<!DOCTYPE html><html>", "web page"),

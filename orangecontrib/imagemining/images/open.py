@@ -228,15 +228,18 @@ def _identify(stream: _Stream, limits: Limits) -> Image.Image:
         if name not in Image.OPEN:
             continue
         factory, accept = Image.OPEN[name]
-        if accept is not None and accept(prefix) is not True:
-            continue
-        stream.seek(0)
+        recognised = False
         try:
+            recognised = accept is not None and accept(prefix) is True
+            if accept is not None and not recognised:
+                continue
+            stream.seek(0)
             image = factory(cast("IO[bytes]", stream), "")
         except Image.DecompressionBombError as ex:
             raise ImageTooLargeError(str(ex)) from ex
         except _DECODER_ERRORS as ex:
-            failure = ex if accept is not None else failure
+            if recognised:
+                failure = ex
             continue
         _check_pixels(image, limits)
         return image

@@ -1,0 +1,200 @@
+"""Embeddings in tables, and models that embed new images by themselves."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import picture
+from Orange.classification import LogisticRegressionLearner
+from Orange.data import ContinuousVariable, Domain, StringVariable, Table
+from PIL import Image
+
+from orangecontrib.imagemining.exceptions import TableError
+from orangecontrib.imagemining.specs import EmbedderSpec
+from orangecontrib.imagemining.tables import embed_table, table_from_folder
+from orangecontrib.imagemining.tables.embedding import (
+    ComputeEmbeddings,
+    EmbeddingColumn,
+)
+
+FEATURES = EmbedderSpec("squeezenet1_1", "features")
+
+
+def coloured(folder: Path, seed: int, n: int = 4) -> Path:
+    """Write n reddish and n bluish pictures."""
+    for category, channel in (("blue", 2), ("red", 0)):
+        (folder / category).mkdir(parents=True)
+        for index in range(n):
+            seed += 1
+            pixels = np.array(picture(seed)) // 3
+            pixels[:, :, channel] += 160
+            Image.fromarray(pixels).save(folder / category / f"{index}.png")
+    return folder
+
+
+def embedded(folder: Path, spec: EmbedderSpec = FEATURES) -> Table:
+    table = table_from_folder(folder).table
+    result = embed_table(table, table.domain["image"], spec).embedded
+    assert result is not None
+    return result
+
+
+def test_all_else_is_kept(make_folder: Callable[..., Path]) -> None:
+    table = table_from_folder(make_folder({"a": 2, "b": 1})).table
+    number = ContinuousVariable("number")
+    table = table.add_column(number, np.arange(3.0))
+    table.name, table.attributes = "my table", {"key": "value"}
+    result = embed_table(table, table.domain["image"], FEATURES)
+    out = result.embedded
+    assert result.skipped is None
+    assert out.domain.attributes[0] is number
+    assert len(out.domain.attributes) == 1 + 512
+    assert out.domain.class_vars == table.domain.class_vars
+    assert out.domain.metas == table.domain.metas
+    assert out.domain["image"].attributes == table.domain["image"].attributes
+    np.testing.assert_array_equal(out.ids, table.ids)
+    np.testing.assert_array_equal(out.Y, table.Y)
+    np.testing.assert_array_equal(out.X[:, 0], [0, 1, 2])
+    assert out.name == "my table" and out.attributes == {"key": "value"}
+    assert table.X.shape == (3, 1)
+
+
+class Corpus(Table):
+    """A table of another kind, as other add-ons have."""
+
+
+def test_kind_of_table_is_kept(make_folder: Callable[..., Path]) -> None:
+    table = table_from_folder(make_folder({"a": 2})).table
+    (Path(table.domain["image"].attributes["origin"]) / "a" / "0.png").write_text("x")
+    corpus = Corpus.from_table(table.domain, table)
+    result = embed_table(corpus, corpus.domain["image"], FEATURES)
+    assert type(result.embedded) is Corpus
+    assert type(result.skipped) is Corpus
+
+
+def test_names_tell_network_layer_and_views(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({"a": 1})
+    assert embedded(folder).domain.attributes[3].name == "squeezenet1_1_features_3"
+    eight = embedded(folder, EmbedderSpec("squeezenet1_1", "stages", 8))
+    assert eight.domain.attributes[3].name == "squeezenet1_1_stages_8views_3"
+
+
+def test_second_embedding_of_the_same_kind_gets_other_names(
+    make_folder: Callable[..., Path],
+) -> None:
+    once = embedded(make_folder({"a": 1}))
+    twice = embed_table(once, once.domain["image"], FEATURES).embedded
+    names = [variable.name for variable in twice.domain.attributes]
+    assert len(set(names)) == len(names) == 1024
+    np.testing.assert_array_equal(twice.X[:, :512], twice.X[:, 512:])
+
+
+def test_skipped_rows_have_reasons(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({"a": 3})
+    (folder / "a" / "1.png").write_bytes(b"")
+    table = table_from_folder(folder).table
+    result = embed_table(table, table.domain["image"], FEATURES)
+    assert len(result.embedded) == 2
+    assert not np.isnan(result.embedded.X).any()
+    (row,) = result.skipped
+    assert str(row["image"]) == "a/1.png"
+    assert "empty" in str(row["reason"])
+    assert result.skipped.ids[0] == table.ids[1]
+
+
+def test_reason_column_does_not_collide(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({"a": 1})
+    (folder / "a" / "0.png").write_bytes(b"")
+    table = table_from_folder(folder).table
+    table = table.add_column(StringVariable("reason"), ["mine"], to_metas=True)
+    skipped = embed_table(table, table.domain["image"], FEATURES).skipped
+    assert str(skipped[0]["reason"]) == "mine"
+    assert "empty" in str(skipped[0]["reason (1)"])
+
+
+def test_columns_compute_themselves(make_folder: Callable[..., Path]) -> None:
+    out = embedded(make_folder({"a": 2, "b": 2}))
+    new = table_from_folder(make_folder({"c": 3}, "new")).table
+    expected = embedded(Path(new.domain["image"].attributes["origin"]))
+    transformed = new.transform(out.domain)
+    np.testing.assert_allclose(transformed.X, expected.X, rtol=1e-4, atol=1e-3)
+
+
+def test_unreadable_images_of_a_transformed_table_are_missing_values(
+    make_folder: Callable[..., Path],
+) -> None:
+    out = embedded(make_folder({"a": 1}))
+    folder = make_folder({"c": 2}, "new")
+    (folder / "c" / "0.png").write_bytes(b"")
+    new = table_from_folder(folder).table.transform(out.domain)
+    assert np.isnan(new.X[0]).all()
+    assert np.isfinite(new.X[1]).all()
+
+
+def test_image_column_of_another_name(make_folder: Callable[..., Path]) -> None:
+    out = embedded(make_folder({"a": 1}))
+    photo, other = StringVariable("photo"), StringVariable("other")
+    photo.attributes = {"type": "image", "origin": str(make_folder({"a": 1}))}
+    rows = [["a/0.png", "a/0.png"]]
+    table = Table.from_list(Domain([], None, [photo, other]), rows)
+    np.testing.assert_allclose(table.transform(out.domain).X, out.X, rtol=1e-5)
+    other.attributes = {"type": "image"}
+    with pytest.raises(TableError, match="several"):
+        table.transform(out.domain)
+    with pytest.raises(TableError, match="no other"):
+        table.transform(Domain([], None, [])).transform(out.domain)
+
+
+def test_model_predicts_from_new_images(tmp_path: Path) -> None:
+    model = LogisticRegressionLearner()(embedded(coloured(tmp_path / "old", 0)))
+    model = pickle.loads(pickle.dumps(model))
+    new = table_from_folder(coloured(tmp_path / "new", 100)).table
+    assert not new.domain.attributes
+    np.testing.assert_array_equal(model(new), new.Y)
+
+
+def test_two_embeddings_of_one_kind_are_the_same_columns(
+    make_folder: Callable[..., Path],
+) -> None:
+    first = embedded(make_folder({"a": 1}))
+    second = embedded(make_folder({"b": 1}, "other"))
+    assert first.domain.attributes == second.domain.attributes
+    merged = Table.concatenate([first, second])
+    assert merged.X.shape == (2, 512)
+
+
+def test_equality_and_hash() -> None:
+    image, other = StringVariable("image"), StringVariable("other")
+    stages = EmbedderSpec("squeezenet1_1", "stages")
+    shared = ComputeEmbeddings(image, FEATURES)
+    same = ComputeEmbeddings(StringVariable("image"), FEATURES)
+    assert shared == same and hash(shared) == hash(same)
+    assert shared != ComputeEmbeddings(other, FEATURES)
+    assert shared != ComputeEmbeddings(image, stages)
+    assert shared != "something else"
+    column = EmbeddingColumn(shared, 3)
+    assert column == EmbeddingColumn(same, 3)
+    assert hash(column) == hash(EmbeddingColumn(same, 3))
+    assert column != EmbeddingColumn(shared, 4)
+    assert column != EmbeddingColumn(ComputeEmbeddings(image, stages), 3)
+
+
+def test_images_are_embedded_once_a_table(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = embedded(make_folder({"a": 1}))
+    new = table_from_folder(make_folder({"c": 3}, "new")).table
+    calls = []
+    original = ComputeEmbeddings.__call__
+
+    def counting(self: ComputeEmbeddings, table: Table) -> object:
+        calls.append(len(table))
+        return original(self, table)
+
+    monkeypatch.setattr(ComputeEmbeddings, "__call__", counting)
+    new.transform(out.domain)
+    assert calls == [3]
