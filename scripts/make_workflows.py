@@ -37,6 +37,7 @@ WIDGETS = {
 #: settings that differ from the widgets' own
 SAMPLES = {"folder": "samples:synthetic-yeast", "__version__": 1}
 COSINE = {"metric_id": 4, "autocommit": True, "__version__": 4}
+TEN_FOLDS = {"resampling": 0, "n_folds": 3, "cv_stratified": True, "__version__": 4}
 WARD = {"linkage": 4, "autocommit": True, "__version__": 2}
 
 
@@ -160,7 +161,7 @@ def cluster(flow: Workflow, embedding: str, y: int) -> None:
 def classify(flow: Workflow, embedding: str, y: int) -> str:
     """Add cross-validation with its mistakes; return the confusion matrix."""
     learner = flow.add("Logistic Regression", (260, y + 120))
-    test = flow.add("Test and Score", (430, y), {"resampling": 0, "__version__": 4})
+    test = flow.add("Test and Score", (430, y), TEN_FOLDS)
     matrix = flow.add("Confusion Matrix", (600, y))
     viewer = flow.add("Image Viewer", (790, y), title="Images of a Cell")
     flow.link(embedding, "Embeddings", test, "Data")
@@ -181,12 +182,12 @@ def clustering() -> Workflow:
         " map to see theirs.",
     )
     cluster(flow, embed(flow, 240), 240)
-    flow.note("Choose a folder of images here.\nNow: synthetic sample images.", 30, 310,
-              190, 60)  # fmt: skip
-    flow.note("A deep network turns each image into numbers.", 200, 150, 150, 50)
-    flow.note("Click a branch: its images are shown, and marked on the map.", 520, 60,
-              200, 50)  # fmt: skip
-    flow.note("Draw around points on the map to see their images.", 800, 310, 220, 40)
+    flow.note("Choose a folder of images here.\nNow: synthetic sample images.", 20, 310,
+              260, 60)  # fmt: skip
+    flow.note("A deep network turns\neach image into numbers.", 180, 150, 200, 50)
+    flow.note("Click a branch: its images are shown,\nand marked on the map.", 430, 50,
+              290, 50)  # fmt: skip
+    flow.note("Draw around points on the map\nto see their images.", 740, 310, 240, 50)
     return flow
 
 
@@ -208,10 +209,10 @@ def classifying() -> Workflow:
     flow.link(distances, "Distances", mds, "Distances")
     flow.link(matrix, "Selected Data", mds, "Data Subset")
     flow.note("Choose a folder with a sub-folder for each category.\n"
-              "Now: synthetic sample images.", 20, 90, 200, 60)  # fmt: skip
-    flow.note("How well can the categories be told apart?", 370, 110, 170, 40)
-    flow.note("Click a cell to see the images in it, and where on the map they lie.",
-              620, 90, 240, 50)  # fmt: skip
+              "Now: synthetic sample images.", 0, 90, 360, 60)  # fmt: skip
+    flow.note("How well can the\ncategories be told apart?", 350, 250, 190, 50)
+    flow.note("Click a cell to see its images,\nand where they lie on the map.",
+              540, 90, 260, 50)  # fmt: skip
     return flow
 
 
