@@ -20,7 +20,7 @@ h1, h2 { line-height: 1.2; } img { max-width: 100%; }
 code { background: #f3f3f3; padding: 0 .2em; } pre { overflow-x: auto; }
 """
 PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<html lang="en"><head><meta charset="utf-8" /><title>{title}</title>
 <style>{style}</style></head><body>
 {body}
 </body></html>
@@ -39,7 +39,7 @@ def build(out: Path) -> list[Path]:
     """Write one page a widget and an index of their names into `out`.
 
     Orange opens a widget's help by looking for a link in ``index.html`` whose text is
-    the widget's name.
+    the widget's name; it reads XML, so that all tags must be closed.
     """
     out.mkdir(parents=True, exist_ok=True)
     links, pages = [], []

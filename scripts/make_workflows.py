@@ -160,7 +160,7 @@ def cluster(flow: Workflow, embedding: str, y: int) -> None:
 
 def classify(flow: Workflow, embedding: str, y: int) -> str:
     """Add cross-validation with its mistakes; return the confusion matrix."""
-    learner = flow.add("Logistic Regression", (260, y + 120))
+    learner = flow.add("Logistic Regression", (260, y - 120))
     test = flow.add("Test and Score", (430, y), TEN_FOLDS)
     matrix = flow.add("Confusion Matrix", (600, y))
     viewer = flow.add("Image Viewer", (790, y), title="Images of a Cell")
@@ -209,10 +209,10 @@ def classifying() -> Workflow:
     flow.link(distances, "Distances", mds, "Distances")
     flow.link(matrix, "Selected Data", mds, "Data Subset")
     flow.note("Choose a folder with a sub-folder for each category.\n"
-              "Now: synthetic sample images.", 0, 90, 360, 60)  # fmt: skip
-    flow.note("How well can the\ncategories be told apart?", 350, 250, 190, 50)
+              "Now: synthetic sample images.", 20, 270, 340, 60)  # fmt: skip
+    flow.note("How well can the categories\nbe told apart?", 340, 110, 220, 50)
     flow.note("Click a cell to see its images,\nand where they lie on the map.",
-              540, 90, 260, 50)  # fmt: skip
+              600, 110, 260, 50)  # fmt: skip
     return flow
 
 
@@ -224,7 +224,7 @@ def both() -> Workflow:
     )
     embedding = embed(flow, 240)
     cluster(flow, embedding, 240)
-    classify(flow, embedding, 420)
+    classify(flow, embedding, 460)
     return flow
 
 

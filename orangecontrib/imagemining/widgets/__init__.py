@@ -1,7 +1,7 @@
 """The widgets of the category Image Mining."""
 
-import os
 import sysconfig
+from pathlib import Path
 
 NAME = "Image Mining"
 DESCRIPTION = "Embed, view, cluster and classify images."
@@ -9,15 +9,17 @@ ICON = "icons/Category-ImageMining.svg"
 BACKGROUND = "#BFE3D3"
 PRIORITY = 1010
 
-# where Orange looks for the pages of the widgets' help buttons: those of a checkout,
-# then those that were installed
+# Where Orange looks for the pages of the widgets' help buttons, and for the links to
+# them: in a checkout, then where they were installed. (Orange's own {DEVELOP_ROOT} is
+# not known when it is started from within the checkout.)
+_LINKS = ".//li/a"
 WIDGET_HELP_PATH = (
-    ("{DEVELOP_ROOT}/doc/_build/html/index.html", None),
+    (str(Path(__file__).parents[3] / "doc/_build/html/index.html"), _LINKS),
     (
-        os.path.join(
-            sysconfig.get_path("data"),
-            "share/help/en/orange3-imagemining/index.html",
+        str(
+            Path(sysconfig.get_path("data"))
+            / "share/help/en/orange3-imagemining/index.html"
         ),
-        None,
+        _LINKS,
     ),
 )
