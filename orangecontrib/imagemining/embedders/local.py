@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Hashable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,26 +25,26 @@ from orangecontrib.imagemining.weights import weights_of
 
 __all__ = ["LocalEmbedder"]
 
-_BATCH = 16
-_CHUNK = 4 * _BATCH  # images decoded before they are embedded: bounds the memory
+_BATCH = 8  # images that a thread reads, then embeds
 _POLL = 0.2  # seconds after which a waiting run looks whether it is to stop
+_MAX_THREADS = 16
 _URL_THREADS = 16  # these wait for servers, not for the processor
 
 # shared by all embedders of the program: what one widget computed, a model need not
 _CACHE = VectorCache()
 
-
-@dataclass(frozen=True)
-class _Item:
-    """An image on its way: its row, and what its vector is kept under."""
-
-    row: int
-    key: Hashable | None
-    pixels: Future[NDArray[np.uint8]]
+#: Row of an image, and what its vector is kept under.
+_Todo = tuple[int, Hashable | None]
+#: What became of an image: its vector, or the reason why it has none.
+_Outcome = NDArray[np.float32] | str
 
 
 class LocalEmbedder:
-    """Reads images in threads of its own and runs them through a network in batches.
+    """Reads images and runs them through a network, in threads of its own.
+
+    Each thread reads a batch of images, then embeds them, on one core. That is as fast
+    as embedding on all cores at once, and much faster when something else runs too:
+    threads that share the work on one image wait for the one that was held up.
 
     Parameters
     ----------
@@ -100,9 +100,7 @@ class LocalEmbedder:
         progress(1, f"{len(images)} of {len(images)} images")
         return result
 
-    def _look_up(
-        self, images: Sequence[str | None], result: Embeddings
-    ) -> list[tuple[int, Hashable | None]]:
+    def _look_up(self, images: Sequence[str | None], result: Embeddings) -> list[_Todo]:
         """Fill in what is known; return rows and keys of what is not."""
         todo = []
         for row, source in enumerate(images):
@@ -119,76 +117,91 @@ class LocalEmbedder:
 
     def _load_engine(self) -> None:
         # torch takes a second to import, so it is loaded when there is work for it
-        from orangecontrib.imagemining.embedders.engines.pytorch import engine_for
+        from orangecontrib.imagemining.embedders.engines.pytorch import (
+            engine_for,
+            use_one_core,
+        )
 
         self._engine = engine_for(self.spec.network)
+        self._use_one_core = use_one_core
 
     def _compute(
         self,
         images: Sequence[str | None],
-        todo: list[tuple[int, Hashable | None]],
+        todo: list[_Todo],
         reader: ImageReader,
         result: Embeddings,
         progress: Progress,
     ) -> None:
-        def submit(start: int) -> list[_Item]:
-            return [
-                _Item(row, key, pool.submit(self._read, reader, images[row] or ""))
-                for row, key in todo[start : start + _CHUNK]
-            ]
-
         def report() -> None:
             done = len(images) - len(todo) + n_done
             progress(n_done / len(todo), f"{done} of {len(images)} images")
 
-        # Files are read and embedded in turns: decoding beside torch's threads makes
-        # these wait for each other, and costs more than it gains. Addresses are read
-        # ahead, since their threads mostly wait.
-        remote = any(is_url(images[row] or "") for row, _ in todo)
-        n_threads = _URL_THREADS if remote else min(8, os.cpu_count() or 2)
-        pool = ThreadPoolExecutor(n_threads, thread_name_prefix="read-images")
         n_done = 0
+        stop = threading.Event()
+        sources = [images[row] or "" for row, _ in todo]
+        pool = ThreadPoolExecutor(
+            _n_threads(sources), "embed-images", initializer=self._use_one_core
+        )
         try:
             report()
-            ahead = submit(0)
-            for start in range(0, len(todo), _CHUNK):
-                items, ahead = ahead, submit(start + _CHUNK) if remote else []
-                good = []
-                for item in items:
-                    while not _is_done(item.pixels):
-                        report()
-                    try:
-                        good.append((item, item.pixels.result()))
-                    except ImageError as ex:
-                        result.reasons[item.row] = str(ex)
-                        n_done += 1
-                for first in range(0, len(good), _BATCH):
-                    batch = good[first : first + _BATCH]
-                    self._embed(batch, result)
-                    n_done += len(batch)
+            batches = [
+                pool.submit(self._embed, sources[start : start + _BATCH], reader, stop)
+                for start in range(0, len(todo), _BATCH)
+            ]
+            for batch in batches:
+                while not _is_done(batch):
                     report()
-                if not remote:
-                    ahead = submit(start + _CHUNK)
+                for outcome in batch.result():
+                    row, key = todo[n_done]
+                    if isinstance(outcome, str):
+                        result.reasons[row] = outcome
+                    else:
+                        result.vectors[row] = outcome
+                        self._cache.put(key, outcome)
+                    n_done += 1
+                report()
         finally:
+            # what is being read ends by itself, with its image at the latest
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _read(self, reader: ImageReader, source: str) -> NDArray[np.uint8]:
-        return prepare(reader.read(source), self._preprocess)
-
     def _embed(
-        self, batch: list[tuple[_Item, NDArray[np.uint8]]], result: Embeddings
-    ) -> None:
-        pixels = np.stack([pixels for _, pixels in batch])
+        self, sources: list[str], reader: ImageReader, stop: threading.Event
+    ) -> list[_Outcome]:
+        """Read and embed a batch of images, in one of the threads."""
+        outcomes: dict[int, _Outcome] = {}
+        pixels: dict[int, NDArray[np.uint8]] = {}
+        for place, source in enumerate(sources):
+            if stop.is_set():
+                return []
+            try:
+                pixels[place] = prepare(reader.read(source), self._preprocess)
+            except ImageError as ex:
+                outcomes[place] = str(ex)
+        if pixels:
+            vectors = self._mean_over_views(np.stack(list(pixels.values())), stop)
+            outcomes.update(zip(pixels, vectors, strict=True))
+        return [outcomes[place] for place in range(len(sources))]
+
+    def _mean_over_views(
+        self, pixels: NDArray[np.uint8], stop: threading.Event
+    ) -> NDArray[np.float32]:
         layer = self.spec.layer
-        vectors = sum(
-            self._engine.run(turned(pixels, view) if view else pixels, [layer])[layer]
-            for view in range(self.spec.views)
-        )
-        vectors = np.asarray(vectors / np.float32(self.spec.views), np.float32)
-        for (item, _), vector in zip(batch, vectors, strict=True):
-            result.vectors[item.row] = vector
-            self._cache.put(item.key, vector)
+        total = np.zeros((len(pixels), self.size), np.float32)
+        for view in range(self.spec.views):
+            if stop.is_set():
+                break
+            batch = turned(pixels, view) if view else pixels
+            total += self._engine.run(batch, [layer])[layer]
+        return total / np.float32(self.spec.views)
 
 
-def _is_done(future: Future[NDArray[np.uint8]]) -> bool:
+def _n_threads(sources: Sequence[str]) -> int:
+    if any(map(is_url, sources)):
+        return _URL_THREADS
+    return min(_MAX_THREADS, os.cpu_count() or 2)
+
+
+def _is_done(future: Future[list[_Outcome]]) -> bool:
     return bool(wait([future], timeout=_POLL).done)

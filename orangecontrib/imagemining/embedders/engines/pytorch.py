@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from orangecontrib.imagemining.networks import create_network
 from orangecontrib.imagemining.weights import load_weights, weights_of
 
-__all__ = ["TorchEngine", "engine_for"]
+__all__ = ["TorchEngine", "engine_for", "use_one_core"]
 
 
 class TorchEngine:
@@ -73,3 +73,18 @@ def engine_for(network: str) -> TorchEngine:
         if network not in _ENGINES:
             _ENGINES[network] = TorchEngine(network)
         return _ENGINES[network]
+
+
+def use_one_core() -> None:
+    """Make torch compute on one core when called from this thread.
+
+    To be called once in a thread of one's own; other threads keep what they have.
+    """
+    with _LOCK:
+        n_threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        # torch takes the last number set as that of threads to come: give back theirs.
+        # This thread has made its choice, a thread that is over keeps none.
+        restore = threading.Thread(target=torch.set_num_threads, args=(n_threads,))
+        restore.start()
+        restore.join()
