@@ -208,9 +208,9 @@ def classifying() -> Workflow:
     flow.link(embedding, "Embeddings", distances, "Data")
     flow.link(distances, "Distances", mds, "Distances")
     flow.link(matrix, "Selected Data", mds, "Data Subset")
-    flow.note("Choose a folder with a sub-folder for each category.\n"
-              "Now: synthetic sample images.", 20, 270, 340, 60)  # fmt: skip
-    flow.note("How well can the categories\nbe told apart?", 340, 110, 220, 50)
+    flow.note("Choose a folder with a\nsub-folder for each category.\n"
+              "Now: synthetic sample images.", 20, 262, 250, 80)  # fmt: skip
+    flow.note("How well can the categories\nbe told apart?", 440, 262, 220, 50)
     flow.note("Click a cell to see its images,\nand where they lie on the map.",
               600, 110, 260, 50)  # fmt: skip
     return flow
