@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 PACKAGE = "orangecontrib.imagemining"
+SOURCE = Path(__file__).parents[1] / "orangecontrib" / "imagemining"
 QT_AND_ORANGE = ("AnyQt", "PyQt5", "PyQt6", "PySide6", "Orange", "orangewidget")
 
 
@@ -38,6 +41,17 @@ def test_room_loads_only_its_own(room: str, never: tuple[str, ...]) -> None:
     loaded = loaded_after(f"import {PACKAGE}.{room}")
     assert PACKAGE.partition(".")[0] in loaded
     assert not loaded.intersection(never)
+
+
+@pytest.mark.parametrize("room", ["tables", "report"])
+def test_orange_glue_does_not_import_oranges_widgets(room: str) -> None:
+    files = sorted((SOURCE / room).glob("*.py"))
+    assert files
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+            names = [alias.name for alias in getattr(node, "names", [])]
+            names.append(getattr(node, "module", None) or "")
+            assert not any(name.startswith("Orange.widgets") for name in names), path
 
 
 def test_widgets_do_not_load_torch() -> None:
