@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,7 +68,7 @@ def test_report(make_folder: MakeFolder, tmp_path: Path, capsys: Capture) -> Non
 
 
 def test_embeddings_can_be_read_back(make_folder: MakeFolder, tmp_path: Path) -> None:
-    folder = make_folder({"a": 2, "b c": 1}, "my pictures = 100 % \\ ä")
+    folder = make_folder({"a": 2, "b c": 1}, "my  pictures = 100 % ä")
     assert run(folder, tmp_path / "out", "--layer", "stages") == 0
     table = Table(str(tmp_path / "out" / "embeddings.tab"))
     image = table.domain["image"]
@@ -77,6 +79,19 @@ def test_embeddings_can_be_read_back(make_folder: MakeFolder, tmp_path: Path) ->
     sources = [str(folder / path) for path in table.get_column(image)]
     expected = LocalEmbedder(EmbedderSpec("squeezenet1_1", "stages"))(sources)
     np.testing.assert_array_equal(table.X.astype(np.float32), expected.vectors)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+def test_names_that_are_no_text(
+    make_folder: MakeFolder, tmp_path: Path, capsys: Capture
+) -> None:
+    folder = make_folder({"a": 11})
+    (folder / "a").rename(folder / os.fsdecode(b"l\xe0"))
+    make_folder({"b": 11})
+    assert run(folder, tmp_path / "out") == 0
+    text = capsys.readouterr().out
+    assert "No embeddings.tab" in text and "l\ufffd 11" in text
+    assert files(tmp_path / "out") == sorted(set(NAMES) - {"embeddings.tab"})
 
 
 def test_earlier_report_is_replaced(
