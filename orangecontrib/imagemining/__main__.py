@@ -144,7 +144,9 @@ def _open_canvas(folder: Path, out: ReportFolder, spec: EmbedderSpec) -> int:
     out.prepare()
     workflow = out.path / "workflow.ows"
     write_workflow(workflow, folder, spec)
-    command = [sys.executable, "-m", "Orange.canvas", "--no-welcome", str(workflow)]
+    # what Orange and scikit-learn warn each other of is nothing its user can mend
+    python = [sys.executable, "-W", "ignore"]
+    command = [*python, "-m", "Orange.canvas", "--no-welcome", str(workflow)]
     if os.name == "nt":
         # exec on Windows breaks arguments with spaces, and returns to the prompt
         return subprocess.call(command)

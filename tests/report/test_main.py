@@ -105,7 +105,15 @@ def test_gui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         main(["run", "--gui", str(folder), "--out", str(out), "--views", "8"])
     workflow = out / "workflow.ows"
     assert started == [
-        [sys.executable, "-m", "Orange.canvas", "--no-welcome", str(workflow)]
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "Orange.canvas",
+            "--no-welcome",
+            str(workflow),
+        ]
     ]
     text = workflow.read_text(encoding="utf-8")
     assert str(folder) in text and "'views': 8" in text
