@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -119,6 +120,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.gui:
         return _open_canvas(folder, out, spec)
 
+    # damaged images are told in words; what Pillow makes of them is no help beside it
+    warnings.filterwarnings("ignore", module="PIL")
     console = Console()
     console.say_path("Folder", folder)
     if folder.resolve() == _SAMPLES.resolve():

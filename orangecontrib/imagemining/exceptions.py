@@ -13,7 +13,7 @@
     ├── FolderError               a folder cannot be searched for images
     ├── UnknownNameError          no network, layer or option of that name
     ├── WeightsError              a network's weights are missing or wrong
-    ├── TableError                the table does not say where its images are
+    ├── ReportError               a report, or a part of it, cannot be made
     └── TaskCancelled             the user asked to stop
 
 The message of each says what happened and what to do, in words for a user.
@@ -66,8 +66,8 @@ class WeightsError(ImageMiningError):
     """A network's weights are missing, or are not the published ones."""
 
 
-class TableError(ImageMiningError):
-    """The table does not say where its images are."""
+class ReportError(ImageMiningError):
+    """The report, or a part of it, cannot be made."""
 
 
 class TaskCancelled(ImageMiningError):

@@ -17,7 +17,8 @@ from orangecontrib.imagemining.images import is_url, local_path, locate
         ("http://host/a.png", "/data", "http://host/a.png"),
         ("HTTP://host/a.png", "/data", "HTTP://host/a.png"),
         ("data:image/png;base64,AA==", "/data", "data:image/png;base64,AA=="),
-        (" a.png ", "/data", "/data/a.png"),
+        (" http://host/a.png ", "/data", "http://host/a.png"),
+        (" cells/1.png ", "/data", "/data/ cells/1.png "),
         ("a:b.png", "/data", "/data/a:b.png"),
     ],
 )

@@ -50,8 +50,10 @@ def test_folder_of_horrors(tmp_path: Path) -> None:
     folder = tmp_path / "horrors"
     (folder / "a").mkdir(parents=True)
     (folder / "b").mkdir()
+    (folder / " spaces around ").mkdir()
     good = ["a/same.png", "b/same.png", "a/with space.png", "a/microbe 🦠.png"]
     good += ["a/" + "n" * 196 + ".png", "a/one.png", "a/disguised.jpg"]
+    good += [" spaces around /in front.png"]
     for seed, name in enumerate(good):
         size = (1, 1) if name == "a/one.png" else (30, 20)
         picture(seed, size).save(folder / name, "PNG")

@@ -13,7 +13,6 @@ from Orange.classification import LogisticRegressionLearner
 from Orange.data import ContinuousVariable, Domain, StringVariable, Table
 from PIL import Image
 
-from orangecontrib.imagemining.exceptions import TableError
 from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.tables import embed_table, table_from_folder
 from orangecontrib.imagemining.tables.embedding import (
@@ -143,10 +142,16 @@ def test_image_column_of_another_name(make_folder: Callable[..., Path]) -> None:
     table = Table.from_list(Domain([], None, [photo, other]), rows)
     np.testing.assert_allclose(table.transform(out.domain).X, out.X, rtol=1e-5)
     other.attributes = {"type": "image"}
-    with pytest.raises(TableError, match="several"):
-        table.transform(out.domain)
-    with pytest.raises(TableError, match="no other"):
-        table.transform(Domain([], None, [])).transform(out.domain)
+    assert np.isnan(table.transform(out.domain).X).all()
+
+
+def test_tables_without_images_have_missing_values(
+    make_folder: Callable[..., Path],
+) -> None:
+    out = embedded(make_folder({"a": 1}))
+    iris = Table("iris")[:3]
+    assert np.isnan(iris.transform(out.domain).X).all()
+    assert len(Table.concatenate([out, iris.transform(out.domain)])) == 4
 
 
 def test_model_predicts_from_new_images(tmp_path: Path) -> None:

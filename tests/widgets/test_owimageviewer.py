@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from AnyQt.QtCore import QPoint, QSize, Qt
@@ -152,13 +154,76 @@ class TestOWImageViewer(base.WidgetTest):
         self.send(self.data)
         self.widget.view.select_rows([1, 5])
         settings = self.widget.settingsHandler.pack_data(self.widget)
-        self.assertEqual(settings["selected_images"], ["a/2.png", "b/5.png"])
+        self.assertEqual(settings["selected_images"], [("a/2.png", 0), ("b/5.png", 0)])
         widget = self.create_widget(OWImageViewer, stored_settings=settings)
         turned = self.data[::-1]
         self.send_signal(widget.Inputs.data, turned, widget=widget)
         self.assertEqual(widget.view.selected_rows(), [0, 4])
         selected = self.get_output(widget.Outputs.selected_data, widget=widget)
         np.testing.assert_array_equal(selected.ids, turned.ids[[0, 4]])
+
+    def test_equal_images_are_selected_apart(self) -> None:
+        self.send(Table.concatenate([self.data, self.data]))
+        self.widget.view.select_rows([1, 8])
+        combo = self.widget.title_combo
+        combo.setCurrentIndex(combo.findData("category"))
+        combo.activated.emit(combo.currentIndex())
+        self.assertEqual(self.widget.view.selected_rows(), [1, 8])
+        self.widget.view.select_rows([8])
+        self.send(Table.concatenate([self.data, self.data]))
+        self.assertEqual(self.widget.view.selected_rows(), [8])
+
+    def test_choice_of_title_outlives_data_without_it(self) -> None:
+        self.send(self.data)
+        combo = self.widget.title_combo
+        combo.setCurrentIndex(combo.findData("category"))
+        combo.activated.emit(combo.currentIndex())
+        self.send(self.data[:, self.data.domain.metas])
+        self.assertEqual(combo.currentText(), "(file name)")
+        self.send(self.data)
+        self.assertEqual(combo.currentText(), "category")
+
+    def test_closing_does_not_wait_for_a_silent_server(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            address = f"http://127.0.0.1:{silent.getsockname()[1]}/a.png"
+            data = self.data.copy()
+            with data.unlocked(data.metas):
+                data.metas[:, 1] = address
+            self.send(data)
+            self.show()
+            loader = self.widget.view.loader
+            wait_for(lambda: loader._busy)
+            loader.close()
+            # the window is gone, while the threads still wait for the server
+            self.assertTrue(any(thread.is_alive() for thread in loader._threads))
+
+    def test_unexpected_error_costs_one_image_only(self) -> None:
+        loader = self.widget.view.loader
+        read = loader._reader.read
+
+        def failing(source: str) -> Image.Image:
+            if source.endswith(("0.png", "2.png", "4.png")):
+                raise RuntimeError("something new")
+            return read(source)
+
+        with (
+            patch.object(loader._reader, "read", failing),
+            self.assertLogs(level="ERROR"),
+        ):
+            self.send(self.data)
+            self.show()
+            wait_for(lambda: loader.image(5) is not None and loader.reason(0))
+        self.assertIn("something new", loader.reason(0))
+
+    def test_many_small_images_are_all_loaded(self) -> None:
+        self.send(Table.concatenate([self.data] * 60))
+        self.widget.size_slider.setValue(48)
+        self.widget.resize(1700, 1000)
+        self.widget.show()
+        view = self.widget.view
+        last = view.indexAt(view.viewport().rect().bottomLeft() + QPoint(40, -40)).row()
+        self.assertGreater(last, 200)
+        wait_for(lambda: len(view.loader._images) > last)
 
     def test_other_data_do_not_keep_the_selection(self) -> None:
         self.send(self.data)

@@ -137,6 +137,21 @@ class TestOWImportImages(base.WidgetTest):
         self.wait_until_finished(widget)
         self.assertEqual(len(self.get_output("Data", widget)), 3)
 
+    def test_recent_folders_stay_out_of_workflows_and_in_the_users_settings(
+        self,
+    ) -> None:
+        self.choose(self.folder)
+        self.assertNotIn("recent_folders", self.stored(self.home))
+        handler = self.widget.settingsHandler
+        with patch.object(handler, "write_defaults"):
+            handler.update_defaults(self.widget)
+        self.assertEqual(handler.defaults["recent_folders"], [str(self.folder)])
+
+    def test_title_of_the_window_is_the_nodes(self) -> None:
+        self.widget.setCaption("My cells")
+        self.choose(self.folder)
+        self.assertEqual(self.widget.windowTitle(), "My cells")
+
     def test_folder_elsewhere_is_stored_absolute(self) -> None:
         self.choose(self.folder)
         self.assertEqual(self.stored(Path("/nowhere"))["folder"], str(self.folder))

@@ -185,7 +185,9 @@ def test_workflow_names_no_place_of_one_computer(path: Path) -> None:
     for properties in scheme.iter("properties"):
         assert properties.get("format") == "literal"
         settings = ast.literal_eval(properties.text or "{}")
-        assert not any(str(value).startswith("/") for value in settings.values())
+        assert "/home" not in repr(settings) and "recent_folders" not in settings
+        folder = settings.get("folder", "samples:")
+        assert folder.startswith("samples:")
 
 
 def test_widgets_are_found_with_icons_and_help(registry: WidgetRegistry) -> None:

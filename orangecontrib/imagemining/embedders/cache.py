@@ -6,8 +6,10 @@ every image anew.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Hashable
 
@@ -19,6 +21,8 @@ from orangecontrib.imagemining.specs import EmbedderSpec
 
 __all__ = ["VectorCache", "key_of"]
 
+_SECONDS_AT_ADDRESS = 600
+
 
 def key_of(spec: EmbedderSpec, source: str) -> Hashable | None:
     """Return what `source`, as it is now, and `spec` are remembered under.
@@ -27,7 +31,9 @@ def key_of(spec: EmbedderSpec, source: str) -> Hashable | None:
     """
     path = local_path(source)
     if path is None:
-        return (spec, source)
+        # what lies at an address may change unseen: it is looked at anew now and then
+        digest = hashlib.sha256(source.encode("utf8", "replace")).digest()
+        return (spec, digest, int(time.monotonic() // _SECONDS_AT_ADDRESS))
     try:
         status = os.stat(path)
     except (OSError, ValueError):

@@ -84,6 +84,8 @@ def _fetch_other(url: str, limits: Limits) -> bytes:
         with urllib.request.urlopen(url, timeout=limits.timeout) as response:
             return _collect(iter(lambda: response.read1(_CHUNK), b""), limits)
     except urllib.error.URLError as ex:
+        if "550" in str(ex.reason):  # FTP's 404
+            raise ImageNotFoundError("The server has no image at this address") from ex
         raise FetchError(f"The address cannot be reached: {ex.reason}") from ex
     except TimeoutError as ex:
         raise FetchError("The server does not answer in time") from ex

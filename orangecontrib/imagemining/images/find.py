@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orangecontrib.imagemining.exceptions import FolderError
@@ -86,15 +87,20 @@ def find_images(
     result = FindResult()
     seen: set[tuple[int, int]] = set()
     pending = [""]
-    while pending:
-        relative = pending.pop()
+    links: list[str] = []
+    while pending or links:
+        # links come last, so that a folder goes by its own name if it lies in here
+        relative = pending.pop() if pending else links.pop()
         try:
             status = os.stat(os.path.join(root, relative))
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
             with os.scandir(os.path.join(root, relative)) as entries:
-                pending += _search_one(entries, relative, result)
+                for name, is_link in sorted(_search_one(entries, relative, result))[
+                    ::-1
+                ]:
+                    (links if is_link else pending).append(name)
         except OSError as ex:
             if not relative:
                 raise FolderError(_explain(root, ex)) from ex
@@ -105,15 +111,17 @@ def find_images(
     return result
 
 
-def _search_one(entries: object, relative: str, result: FindResult) -> list[str]:
-    """Put one folder's images into `result`; return its folders."""
+def _search_one(
+    entries: Iterable[os.DirEntry[str]], relative: str, result: FindResult
+) -> list[tuple[str, bool]]:
+    """Put one folder's images into `result`; return its folders, and if by a link."""
     folders = []
-    for entry in entries:  # type: ignore[attr-defined]
+    for entry in entries:
         if _is_hidden(entry):
             continue
         path = f"{relative}/{entry.name}" if relative else entry.name
         if entry.is_dir():
-            folders.append(path)
+            folders.append((path, entry.is_symlink()))
         elif entry.is_file() or entry.is_symlink():
             if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
                 top, below, _ = path.partition("/")

@@ -18,8 +18,8 @@ class Limits:
         (environment variable IMAGEMINING_MAX_PIXELS).
     max_bytes : length of what an address sends
         (environment variable IMAGEMINING_MAX_BYTES).
-    timeout : seconds within which an address must have sent the whole image
-        (environment variable IMAGEMINING_TIMEOUT).
+    timeout : seconds that a server may keep silent, and within which the whole image
+        must arrive once it answers (environment variable IMAGEMINING_TIMEOUT).
     """
 
     max_pixels: int = 100_000_000

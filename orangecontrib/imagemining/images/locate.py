@@ -48,7 +48,8 @@ def locate(value: str, origin: str = "") -> str:
     An absolute path, or an address. Without origin, a relative path stays relative
     to the current folder.
     """
-    value = value.strip()
+    if is_url(value.strip()):
+        return value.strip()  # spaces around it are a slip; in file names they are not
     if not origin or _scheme(value) in (*_REMOTE, "file") or os.path.isabs(value):
         return value
     if is_url(origin):

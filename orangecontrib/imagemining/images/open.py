@@ -100,16 +100,17 @@ class ImageReader:
         ImageError
             One of its kinds, with the reason in words.
         """
-        with self._open(source) as stream:
-            image = _identify(stream, self.limits)
-            try:
-                stream.forbid_half_pictures(image)
-                image.load()
-            except MemoryError as ex:
-                raise ImageTooLargeError("Too large for this computer's memory") from ex
-            except _DECODER_ERRORS as ex:
-                raise _damaged(ex) from ex
-        return _as_seen(_upright(image))
+        try:
+            with self._open(source) as stream:
+                image = _identify(stream, self.limits)
+                try:
+                    stream.forbid_half_pictures(image)
+                    image.load()
+                except _DECODER_ERRORS as ex:
+                    raise _damaged(ex) from ex
+            return _as_seen(_upright(image))
+        except MemoryError as ex:
+            raise ImageTooLargeError("Too large for this computer's memory") from ex
 
     def size(self, source: str) -> tuple[int, int]:
         """Return (width, height) in pixels of the upright image, without decoding it.
@@ -190,7 +191,11 @@ class _Stream(io.BufferedIOBase):
             self._strict = True
 
     def read(self, size: int | None = -1) -> bytes:
-        content = self._raw.read(-1 if size is None else size)
+        try:
+            content = self._raw.read(-1 if size is None else size)
+        except OSError as ex:  # a stick pulled out, a network drive gone
+            reason = ex.strerror or str(ex)
+            raise ImageAccessError(f"The file cannot be read ({reason})") from ex
         if self._strict and not content and size != 0:
             raise EOFError("image file is truncated")
         return content
@@ -236,7 +241,7 @@ def _identify(stream: _Stream, limits: Limits) -> Image.Image:
             stream.seek(0)
             image = factory(cast("IO[bytes]", stream), "")
         except Image.DecompressionBombError as ex:
-            raise ImageTooLargeError(str(ex)) from ex
+            raise ImageTooLargeError("The image has too many pixels") from ex
         except _DECODER_ERRORS as ex:
             if recognised:
                 failure = ex
@@ -344,17 +349,28 @@ def scale_to_8_bits(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
     DamagedImageError
         If no value is finite.
     """
-    values = np.asarray(grey, np.float64)
-    finite = np.isfinite(values)
-    if not finite.any():
-        raise DamagedImageError("None of the pixels has a value")
-    known = values if finite.all() else values[finite]
-    low, high = np.percentile(known, (_DARK, _BRIGHT))
+    finite: NDArray[np.bool_] | None = None
+    known = grey
+    if not np.issubdtype(grey.dtype, np.integer):
+        finite = np.isfinite(grey)
+        if not finite.any():
+            raise DamagedImageError("None of the pixels has a value")
+        known = grey if finite.all() else grey[finite]
+    # a million pixels spread over the image tell as much as all, for less memory
+    step = max(1, known.size // 1_000_000)
+    low, high = np.percentile(
+        known.ravel()[::step].astype(np.float64), (_DARK, _BRIGHT)
+    )
     if low == high:
         # nearly all pixels alike: the few others are the picture
-        low, high = known.min(), known.max()
+        low, high = float(known.min()), float(known.max())
+    pixels = np.zeros(grey.shape, np.uint8)
     if low == high:
-        return np.zeros(values.shape, np.uint8)
-    scaled = (np.where(finite, values, low) - low) * (255 / (high - low))
-    pixels: NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        return pixels
+    # row by row in float64, so that 100 million pixels do not take gigabytes
+    for row, values in enumerate(grey):
+        scaled = (np.asarray(values, np.float64) - low) * (255 / (high - low))
+        if finite is not None:
+            scaled[~finite[row]] = 0
+        pixels[row] = np.clip(np.rint(scaled), 0, 255)
     return pixels

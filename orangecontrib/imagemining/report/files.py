@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orangecontrib.imagemining.exceptions import ImageMiningError
+from orangecontrib.imagemining.exceptions import ReportError as ReportError
 
 __all__ = ["MARKER", "NAMES", "ReportError", "ReportFolder", "replacing"]
 
@@ -29,10 +29,6 @@ _MARKER_TEXT = """\
 This folder was written by orange-imagemining. The next report that goes into it
 replaces these files, and touches no others:
 """
-
-
-class ReportError(ImageMiningError):
-    """The report, or a part of it, cannot be made."""
 
 
 @contextmanager

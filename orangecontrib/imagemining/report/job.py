@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from Orange.data import ContinuousVariable, Domain, Table
+from threadpoolctl import threadpool_limits
 
 from orangecontrib.imagemining.embedders import check_spec
 from orangecontrib.imagemining.embedders.engines.pytorch import engine_for
@@ -170,7 +171,10 @@ class Job:
         self.console.say()
         try:
             with self.console.bar("Cross-validation") as progress:
-                evaluation = cross_validate(embedded, progress)
+                # On a few hundred rows the threads of the linear algebra wait for each
+                # other: one alone took a seventh of the time of two.
+                with threadpool_limits(1):
+                    evaluation = cross_validate(embedded, progress)
         except ReportError as ex:
             self.console.say_sentences(f"No scores. {ex}.")
             return
@@ -245,15 +249,16 @@ class Job:
 def _with_all_digits(embedded: Table) -> Table:
     """Return the table with embeddings that are written as they are.
 
-    Orange writes six digits of a number; single precision has up to nine. It has no
-    setting for that, and knows each subclass of its variables for good as a kind of
-    column, so the method is replaced in those of this one table.
+    Orange writes six digits of a number. Who opens the file is to get the scores of
+    the report, and a borderline image changes sides for less. There is no setting for
+    that, and Orange knows each subclass of its variables for good as a kind of column,
+    so the method is replaced in those of this one table.
     """
     attributes = []
     for variable in embedded.domain.attributes:
         copy = ContinuousVariable(variable.name)
         copy.attributes = variable.attributes
-        copy.repr_val = "%.9g".__mod__
+        copy.repr_val = float.__repr__
         attributes.append(copy)
     domain = Domain(attributes, embedded.domain.class_vars, embedded.domain.metas)
     return Table.from_numpy(domain, embedded.X, embedded.Y, embedded.metas)

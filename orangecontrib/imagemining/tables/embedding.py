@@ -10,7 +10,6 @@ from Orange.data import ContinuousVariable, Domain, StringVariable, Table, Varia
 from Orange.data.util import SharedComputeValue, get_unique_names
 
 from orangecontrib.imagemining.embedders import LocalEmbedder, check_spec
-from orangecontrib.imagemining.exceptions import TableError
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress, no_progress
 from orangecontrib.imagemining.tables.columns import image_columns, image_sources
 
@@ -35,24 +34,19 @@ class ComputeEmbeddings:
     def __call__(self, table: Table) -> NDArray[np.float32]:
         """Return (rows, size) float32; NaN for images that cannot be read.
 
-        Raises
-        ------
-        TableError
-            If the table has no image column, or several and none of this name.
+        As everywhere in Orange, values that cannot be computed are missing: so are all
+        if the table has no image column, or several and none of this name.
         """
-        sources = image_sources(table, self._column_of(table))
-        return LocalEmbedder(self.spec)(sources).vectors
+        column = self._column_of(table)
+        if column is None:
+            return np.full((len(table), check_spec(self.spec).size), np.nan, np.float32)
+        return LocalEmbedder(self.spec)(image_sources(table, column)).vectors
 
-    def _column_of(self, table: Table) -> Variable:
+    def _column_of(self, table: Table) -> Variable | None:
         if self.column in table.domain:
             return self.column
         others = image_columns(table.domain)
-        if len(others) != 1:
-            raise TableError(
-                f"The table has no column '{self.column.name}' with images, and"
-                f" {'several others' if others else 'no other'}"
-            )
-        return others[0]
+        return others[0] if len(others) == 1 else None
 
     def __eq__(self, other: object) -> bool:
         return (

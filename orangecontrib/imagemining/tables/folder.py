@@ -69,6 +69,11 @@ def table_from_folder(
     found = find_images(root, progress)
     if not found.images:
         others = f"; it has {found.n_others} other files" if found.n_others else ""
+        if found.unreadable:
+            others += (
+                f"; {len(found.unreadable)} of its sub-folders may not be read, the"
+                f" first is {found.unreadable[0]}"
+            )
         raise FolderError(f"There are no images in {root}{others}")
     categories = list(
         dict.fromkeys(image.category for image in found.images if image.category)

@@ -15,11 +15,11 @@ PRIORITY = 1010
 _LINKS = ".//li/a"
 WIDGET_HELP_PATH = (
     (str(Path(__file__).parents[3] / "doc/_build/html/index.html"), _LINKS),
-    (
-        str(
-            Path(sysconfig.get_path("data"))
-            / "share/help/en/orange3-imagemining/index.html"
-        ),
-        _LINKS,
+    *(
+        (str(Path(folder) / "share/help/en/orange3-imagemining/index.html"), _LINKS)
+        for folder in (
+            sysconfig.get_path("data"),
+            sysconfig.get_path("data", sysconfig.get_preferred_scheme("user")),
+        )
     ),
 )

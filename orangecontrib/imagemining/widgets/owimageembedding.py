@@ -56,6 +56,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
     resizing_enabled = False
 
     settings_version = 1
+    #: The column chosen; data without it do not change the choice.
     column: str = Setting("")
     network: str = Setting("squeezenet1_1")
     layer: str = Setting("features")
@@ -73,7 +74,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         failed = Msg("{}")
 
     class Information(OWWidget.Information):
-        cancelled = Msg("Cancelled. Press Apply to go on where it stopped.")
+        cancelled = Msg("Cancelled. Press Go on to continue where it stopped.")
         no_rows = Msg("The data have no rows.")
 
     def __init__(self) -> None:
@@ -81,6 +82,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         ConcurrentWidgetMixin.__init__(self)
         self.data: Table | None = None
         self.result: EmbeddingResult | None = None
+        self.shown_column = ""
         self._started = 0.0
         self._make_gui()
 
@@ -102,7 +104,9 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             form.labelForField(combo).setBuddy(combo)
             return combo
 
-        self.column_combo = add("&Image column:", "column", "Column with the images")
+        self.column_combo = add(
+            "&Image column:", "shown_column", "Column with the images"
+        )
         self.network_combo = add("&Embedder:", "network", "The deep network")
         self.layer_combo = add(
             "&Layer:", "layer", "Where in the network the numbers are taken"
@@ -128,7 +132,10 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         info.layout().addWidget(self.info_label)
 
         self.cancel_button = QPushButton(
-            "Ca&ncel", toolTip="Stop embedding", autoDefault=False, enabled=False
+            "Ca&ncel",
+            toolTip="Stop embedding, or go on",
+            autoDefault=False,
+            enabled=False,
         )
         self.cancel_button.clicked.connect(self._on_cancel)
         self.buttonsArea.layout().addWidget(self.cancel_button)
@@ -147,9 +154,9 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self.column_combo.setEnabled(bool(names))
         if not names:
             self.column_combo.clear()
+            self.shown_column = ""
             return
-        if self.column not in names:
-            self.column = names[0]
+        self.shown_column = self.column if self.column in names else names[0]
         self.column_combo.set_items({name: name for name in names})
 
     def _show_embedder(self) -> None:
@@ -175,6 +182,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self.commit.now()
 
     def _on_choice(self) -> None:
+        self.column = self.shown_column or self.column
         self._show_layers()
         self._show_embedder()
         self.commit.deferred()
@@ -192,7 +200,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             self._finish(None, "No images yet.")
             return
         columns = {c.name: c for c in image_columns(self.data.domain)}
-        if self.column not in columns:
+        if self.shown_column not in columns:
             self.Error.no_image_column()
             self._finish(None, "No images.")
             return
@@ -205,14 +213,22 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             return
         n = len(self.data)
         self.info_label.setText(f"Embedding {n} image{'s' * (n != 1)}…")
-        self.cancel_button.setEnabled(True)
+        self._set_button("Ca&ncel", True)
         self._started = time.monotonic()
-        self.start(run, self.data, columns[self.column], spec)
+        self.start(run, self.data, columns[self.shown_column], spec)
 
     def _on_cancel(self) -> None:
+        if self.task is None:  # it says "Go on"
+            self.commit.now()
+            return
         self.cancel()
         self._finish(None, "Cancelled.")
+        self._set_button("Go &on", True)
         self.Information.cancelled()
+
+    def _set_button(self, text: str, enabled: bool) -> None:
+        self.cancel_button.setText(text)
+        self.cancel_button.setEnabled(enabled)
 
     def on_done(self, result: EmbeddingResult) -> None:
         seconds = time.monotonic() - self._started
@@ -238,7 +254,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
 
     def _finish(self, result: EmbeddingResult | None, text: str) -> None:
         self.result = result
-        self.cancel_button.setEnabled(False)
+        self._set_button("Ca&ncel", False)
         self.info_label.setText(text)
         self.setStatusMessage("")
         self.Outputs.embeddings.send(result.embedded if result else None)
@@ -252,7 +268,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self.report_items(
             "Settings",
             [
-                ("Image column", self.column),
+                ("Image column", self.shown_column),
                 ("Embedder", self.network_combo.currentText()),
                 ("Layer", self.layer_combo.currentText()),
                 ("Views", self.views),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Sequence
 
 from AnyQt.QtCore import QBuffer, QIODevice, QSize, Qt
@@ -40,11 +41,13 @@ class OWImageViewer(OWWidget):
         data = Output(ANNOTATED_DATA_SIGNAL_NAME, Table)
 
     settings_version = 1
+    #: The columns chosen; data without them do not change the choice.
     column: str = Setting("")
     title: str = Setting(NO_TITLE)
     image_size: int = Setting(120)
-    #: Values of the image column: rows change places when the data are sorted.
-    selected_images: list[str] = Setting([], schema_only=True)
+    #: Values of the image column, with the number of earlier rows that have the same
+    #: one: rows change places when the data are sorted.
+    selected_images: list[tuple[str, int]] = Setting([], schema_only=True)
     auto_commit: bool = Setting(True)
 
     class Error(OWWidget.Error):
@@ -58,7 +61,9 @@ class OWImageViewer(OWWidget):
     def __init__(self) -> None:
         super().__init__()
         self.data: Table | None = None
-        self._values: Sequence[str | None] = []
+        self.shown_column = ""
+        self.shown_title = NO_TITLE
+        self._values: list[str] = []
         self._titles: list[str] = []
         self._preview: Preview | None = None
         self._make_gui()
@@ -72,8 +77,8 @@ class OWImageViewer(OWWidget):
             labelAlignment=Qt.AlignmentFlag.AlignLeft,
         )
         box.layout().addLayout(form)
-        self.column_combo = KeyCombo(self, "column", self._show_images)
-        self.title_combo = KeyCombo(self, "title", self._show_images)
+        self.column_combo = KeyCombo(self, "shown_column", self._on_column)
+        self.title_combo = KeyCombo(self, "shown_title", self._on_title)
         self.size_slider = QSlider(
             Qt.Orientation.Horizontal,
             minimum=48,
@@ -115,15 +120,13 @@ class OWImageViewer(OWWidget):
         self.title_combo.clear()
         if not names or self.data is None:
             return
-        if self.column not in names:
-            self.column = names[0]
+        self.shown_column = self.column if self.column in names else names[0]
         self.column_combo.set_items({name: name for name in names})
         domain = self.data.domain
         titles = [*domain.metas, *domain.class_vars]
         labels: dict[object, str] = {NO_TITLE: "(file name)"}
         labels |= {variable.name: variable.name for variable in titles}
-        if self.title not in labels:
-            self.title = NO_TITLE
+        self.shown_title = self.title if self.title in labels else NO_TITLE
         self.title_combo.set_items(labels)
 
     def _show_info(self) -> None:
@@ -137,6 +140,8 @@ class OWImageViewer(OWWidget):
     @Inputs.data
     def set_data(self, data: Table | None) -> None:
         self.clear_messages()
+        if self._preview is not None:
+            self._preview.close()
         self.data = data
         self._show_columns()
         if data is not None and not self.column_combo.count():
@@ -149,25 +154,37 @@ class OWImageViewer(OWWidget):
     def _image_column(self) -> Variable | None:
         if self.data is None or not self.column_combo.count():
             return None
-        return self.data.domain[self.column]
+        return self.data.domain[self.shown_column]
 
     def _show_images(self) -> None:
         column = self._image_column()
-        chosen = set(self.selected_images)
+        chosen = {(value, number) for value, number in self.selected_images}
         if column is None or self.data is None:
             self._values, self._titles, sources = [], [], []
         else:
             sources = image_sources(self.data, column)
             self._values = texts(self.data, column)
-            self._titles = (
-                texts(self.data, self.data.domain[self.title])
-                if self.title != NO_TITLE
-                else [file_name(value) for value in self._values]
-            )
+            self._titles = self._make_titles()
         self.view.set_images(sources, self._titles)
         # selecting calls _on_selection, which stores what is selected now
-        self.view.select_rows([r for r, v in enumerate(self._values) if v in chosen])
+        numbered = numbered_values(self._values)
+        self.view.select_rows([r for r, v in enumerate(numbered) if v in chosen])
         self._show_info()
+
+    def _make_titles(self) -> list[str]:
+        if self.data is None or self.shown_title == NO_TITLE:
+            return [file_name(value) for value in self._values]
+        return texts(self.data, self.data.domain[self.shown_title])
+
+    def _on_column(self) -> None:
+        self.column = self.shown_column
+        self._show_images()
+        self.commit.deferred()
+
+    def _on_title(self) -> None:
+        self.title = self.shown_title
+        self._titles = self._make_titles()
+        self.view.set_titles(self._titles)
 
     def _on_size(self, size: int) -> None:
         self.image_size = size
@@ -177,7 +194,8 @@ class OWImageViewer(OWWidget):
 
     def _on_selection(self) -> None:
         rows = self.view.selected_rows()
-        self.selected_images = [str(self._values[row]) for row in rows]
+        numbered = numbered_values(self._values)
+        self.selected_images = [numbered[row] for row in rows]
         self._show_info()
         self.commit.deferred()
 
@@ -219,7 +237,7 @@ class OWImageViewer(OWWidget):
         self.report_items(
             "Images",
             [
-                ("Image column", self.column),
+                ("Image column", self.shown_column),
                 ("Images", len(self._values)),
                 ("Selected", len(self.view.selected_rows())),
             ],
@@ -235,6 +253,16 @@ class OWImageViewer(OWWidget):
 def texts(table: Table, variable: Variable) -> list[str]:
     """Return a column's values as they are shown."""
     return [variable.str_val(value) for value in table.get_column(variable)]
+
+
+def numbered_values(values: Sequence[str]) -> list[tuple[str, int]]:
+    """Tell equal values apart by how many came before."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for value in values:
+        numbered.append((value, seen[value]))
+        seen[value] += 1
+    return numbered
 
 
 def file_name(value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from AnyQt.QtCore import Qt
 from AnyQt.QtGui import QDragEnterEvent, QDropEvent
@@ -17,7 +18,7 @@ from AnyQt.QtWidgets import (
 )
 from Orange.data import Table
 from Orange.widgets import gui
-from Orange.widgets.settings import Setting
+from Orange.widgets.settings import Setting, SettingsHandler
 from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin, TaskState
 from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Msg, Output, OWWidget
@@ -37,6 +38,15 @@ def run(folder: str, state: TaskState) -> FolderTable:
     return table_from_folder(folder, progress_of(state))
 
 
+class _Settings(SettingsHandler):
+    """Keeps the folders used lately out of workflows, which are given to others."""
+
+    def pack_data(self, widget: OWWidget) -> dict[str, Any]:
+        data: dict[str, Any] = super().pack_data(widget)
+        data.pop("recent_folders", None)
+        return data
+
+
 class OWImportImages(OWWidget, ConcurrentWidgetMixin):
     name = "Import Images"
     description = "List the images of a folder; its sub-folders are their categories."
@@ -50,6 +60,7 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
     want_main_area = False
     resizing_enabled = False
 
+    settingsHandler = _Settings()
     settings_version = 1
     #: The folder, relative to the workflow's if it lies in there.
     folder: str = Setting("", schema_only=True)
@@ -180,7 +191,6 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
 
     def _set_folder(self, folder: str) -> None:
         self.current_folder = os.path.abspath(folder)
-        self.setCaption(self.name)
         self.reload()
 
     # work --------------------------------------------------------------------

@@ -45,6 +45,10 @@ class _Model(QAbstractListModel):
         self.titles = titles
         self.endResetModel()
 
+    def change_titles(self, titles: Sequence[str]) -> None:
+        self.titles = titles
+        self.dataChanged.emit(self.index(0), self.index(len(titles) - 1))
+
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         return 0 if parent is not None and parent.isValid() else len(self.titles)
 
@@ -171,6 +175,10 @@ class ImageList(QListView):
         self._sources = sources
         self._load_anew()
         self._model.set_titles(titles)
+
+    def set_titles(self, titles: Sequence[str]) -> None:
+        """Show the same images under other titles."""
+        self._model.change_titles(titles)
 
     def set_image_size(self, size: int) -> None:
         """Set the side of the square that thumbnails fit into, in pixels."""

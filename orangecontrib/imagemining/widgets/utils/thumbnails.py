@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -16,8 +17,10 @@ from orangecontrib.imagemining.images import ImageReader
 
 __all__ = ["ImageLoader", "to_qimage"]
 
+_log = logging.getLogger(__name__)
+
 _N_THREADS = 2
-_MAX_WAITING = 200  # requests kept; older ones have been scrolled out of sight
+_MAX_WAITING = 3000  # more than fit on a screen: older ones have been scrolled away
 _MAX_BYTES = 96 * 2**20  # of finished images in memory
 
 
@@ -87,13 +90,11 @@ class ImageLoader(QObject):
         return image
 
     def close(self) -> None:
-        """Stop the threads; wait for the images they are at."""
+        """Stop the threads, without waiting for the images they are at."""
         with self._ready:
             self._closed = True
             self._waiting.clear()
             self._ready.notify_all()
-        for thread in self._threads:
-            thread.join(timeout=5)
         self._reader.close()
 
     def _request(self, row: int) -> None:
@@ -133,9 +134,15 @@ class ImageLoader(QObject):
         try:
             image = self._reader.read(source)
             image.thumbnail((size.width(), size.height()), reducing_gap=2.0)
+            return to_qimage(image)
         except ImageError as ex:
             return str(ex)
-        return to_qimage(image)
+        except MemoryError:
+            return "Too large for this computer's memory"
+        except Exception as ex:  # noqa: BLE001  the thread must live for the others
+            if not self._closed:
+                _log.exception("%s cannot be shown", source)
+            return f"Cannot be shown ({ex or type(ex).__name__})"
 
     def _on_done(self, generation: int, row: int, result: QImage | str) -> None:
         with self._ready:
