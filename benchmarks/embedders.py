@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from threadpoolctl import threadpool_limits
 
 from orangecontrib.imagemining.embedders import LocalEmbedder
 from orangecontrib.imagemining.embedders.cache import VectorCache
@@ -64,6 +65,8 @@ def main() -> None:
     arguments = parser.parse_args()
     # few images in a class and few iterations: known, and the same for all
     warnings.simplefilter("ignore")
+    # a few hundred rows are solved several times faster on one thread
+    threadpool_limits(1, user_api="blas")
     print("| set | images | embedder | layer | views | CA | ± | images/s |")
     print("|---|---:|---|---|---:|---:|---:|---:|")
     for folder in arguments.folders:
