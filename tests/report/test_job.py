@@ -182,14 +182,20 @@ def test_many_are_skipped(
     assert all(f"bad{i}.jpg: The file is empty" in written for i in range(13))
 
 
-def test_all_are_skipped(tmp_path: Path, capsys: Capture) -> None:
+def test_all_are_skipped(
+    make_folder: MakeFolder, tmp_path: Path, capsys: Capture
+) -> None:
+    # a report about other images, which must not be taken for this one's
+    assert run(make_folder({"a": 2}, "others"), tmp_path / "out") == 0
+    capsys.readouterr()
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "bad.jpg").write_text("no image")
     assert run(tmp_path / "pictures", tmp_path / "out") == 1
     captured = capsys.readouterr()
     assert "bad.jpg: A text file, not an image" in captured.out
     assert captured.err == "None of the images can be used\n"
-    assert not (tmp_path / "out" / "embeddings.tab").exists()
+    assert files(tmp_path / "out") == ["report.txt"]
+    assert "bad.jpg: A text file" in (tmp_path / "out" / "report.txt").read_text()
 
 
 def test_no_images(tmp_path: Path, capsys: Capture) -> None:

@@ -75,7 +75,13 @@ class Job:
         self.out.check(self.folder)
         listed = self._list()
         self.out.prepare()
-        embedded = self._embed(listed)
+        try:
+            embedded = self._embed(listed)
+        except ReportError:
+            # the reasons are written down, and what an earlier report left is not
+            # about these images
+            self._finish()
+            raise
         with self.console.bar("Writing embeddings"):
             self._write_embeddings(embedded)
         self._evaluate(embedded)
