@@ -42,6 +42,14 @@ def test_hidden_ones_are_passed_over_and_others_counted(tmp_path: Path) -> None:
     result = find_images(tmp_path)
     assert [image.path for image in result.images] == ["a.png"]
     assert result.n_others == 1
+    assert result.describe_others() == "1 other file (.txt)"
+
+
+def test_other_files_are_told_by_their_endings(tmp_path: Path) -> None:
+    assert find_images(tmp_path).describe_others() == ""
+    touch(tmp_path, "a.czi", "b.CZI", "c.heic", "README")
+    others = find_images(tmp_path).describe_others()
+    assert others == "4 other files (.czi, .heic, no ending)"
 
 
 def test_endings_in_capitals_are_images(tmp_path: Path) -> None:

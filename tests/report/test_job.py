@@ -48,7 +48,7 @@ def test_report(make_folder: MakeFolder, tmp_path: Path, capsys: Capture) -> Non
     text, bars = capsys.readouterr()
     assert bars == ""  # this is no terminal
     assert text == (out / "report.txt").read_text(encoding="utf-8")
-    assert "24 found; 1 other file left out" in text
+    assert "24 found; 1 other file (.txt) left out" in text
     assert "cats/broken.jpg: The file is empty (0 bytes)" in text
     assert "2: cats 12, my $dogs$ 11" in text
     assert "SqueezeNet 1.1" in text and "features" in text and "512" in text

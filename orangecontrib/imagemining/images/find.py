@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -41,13 +42,29 @@ class FindResult:
     Attributes
     ----------
     images : in natural order (2 before 10).
-    n_others : number of files that are not images by their ending.
+    others : endings of the files that are not images by these, and how many of each.
     unreadable : folders that the system did not let us list.
     """
 
     images: list[FoundImage] = field(default_factory=list)
-    n_others: int = 0
+    others: Counter[str] = field(default_factory=Counter)
     unreadable: list[str] = field(default_factory=list)
+
+    @property
+    def n_others(self) -> int:
+        """Number of files that are not images by their ending."""
+        return self.others.total()
+
+    def describe_others(self) -> str:
+        """Say how many other files there are, and of which endings; "" if none."""
+        n = self.n_others
+        if not n:
+            return ""
+        # the commonest first, whatever the order in which the system lists them
+        order = sorted(self.others, key=lambda e: (-self.others[e], not e, e))
+        endings = [ending or "no ending" for ending in order[:5]]
+        more = ", …" if len(self.others) > 5 else ""
+        return f"{n:,} other file{'s' * (n != 1)} ({', '.join(endings)}{more})"
 
 
 def _natural_key(path: str) -> list[tuple[int, int, str]]:
@@ -123,11 +140,12 @@ def _search_one(
         if entry.is_dir():
             folders.append((path, entry.is_symlink()))
         elif entry.is_file() or entry.is_symlink():
-            if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES:
+            ending = os.path.splitext(entry.name)[1].lower()
+            if ending in IMAGE_SUFFIXES:
                 top, below, _ = path.partition("/")
                 result.images.append(FoundImage(path, top if below else ""))
             else:
-                result.n_others += 1
+                result.others[ending] += 1
     return folders
 
 

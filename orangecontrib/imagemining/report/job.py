@@ -95,7 +95,7 @@ class Job:
         found = listed.found
         text = f"{len(listed.table):,} found"
         if found.n_others:
-            text += f"; {count(found.n_others, 'other file')} left out"
+            text += f"; {found.describe_others()} left out"
         self.console.say_item("Images", text)
         for folder in found.unreadable:
             self.console.say_path("", f"may not be read: {folder}")

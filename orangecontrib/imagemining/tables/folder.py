@@ -68,7 +68,7 @@ def table_from_folder(
     root = os.path.abspath(folder)
     found = find_images(root, progress)
     if not found.images:
-        others = f"; it has {found.n_others} other files" if found.n_others else ""
+        others = f"; it has {found.describe_others()}" if found.n_others else ""
         if found.unreadable:
             others += (
                 f"; {len(found.unreadable)} of its sub-folders may not be read, the"

@@ -255,8 +255,7 @@ def describe(result: FolderTable) -> str:
         names = ", ".join(category.values[:8])
         lines.append(names + (", …" if k > 8 else ""))
     if found.n_others:
-        s = "s" * (found.n_others != 1)
-        lines.append(f"{found.n_others} other file{s} left out")
+        lines.append(f"{found.describe_others()} left out")
     return "\n".join(lines)
 
 
