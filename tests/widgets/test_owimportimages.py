@@ -199,9 +199,9 @@ def test_remember_keeps_ten_without_repetition() -> None:
 
 
 def test_stored_and_resolved() -> None:
-    base_folder = os.path.abspath("/work")
-    for folder in ("/work", "/work/a/b", "/other", "/workshop"):
+    base_folder = os.path.abspath("/jobs")
+    for folder in ("/jobs", "/jobs/a/b", "/other", "/jobsite"):
         stored = to_store(os.path.abspath(folder), base_folder)
         assert resolve(stored, base_folder) == os.path.abspath(folder)
-        assert stored.startswith("./") == (folder in ("/work", "/work/a/b"))
+        assert stored.startswith("./") == (folder in ("/jobs", "/jobs/a/b"))
     assert to_store("", base_folder) == ""
