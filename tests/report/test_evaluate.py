@@ -105,7 +105,9 @@ class TestAgainstWidgets(base.WidgetTest):  # type: ignore[misc]
         self.assertEqual(evaluation.notes, ())
 
     def test_two_categories(self) -> None:
-        self.check(blobs({"a": 30, "b": 25}), True)
+        evaluation = self.check(blobs({"a": 30, "b": 25}), True)
+        self.assertEqual(evaluation.categories, ("a", "b"))
+        self.assertEqual(evaluation.notes, ())
 
     def test_rare_category_and_images_without(self) -> None:
         table = blobs({"a": 30, "b": 25, "rare": 1, "": 3})

@@ -64,6 +64,7 @@ class OWImageViewer(OWWidget):
         self.shown_column = ""
         self.shown_title = NO_TITLE
         self._values: list[str] = []
+        self._numbered: list[tuple[str, int]] = []
         self._titles: list[str] = []
         self._preview: Preview | None = None
         self._make_gui()
@@ -167,8 +168,10 @@ class OWImageViewer(OWWidget):
             self._titles = self._make_titles()
         self.view.set_images(sources, self._titles)
         # selecting calls _on_selection, which stores what is selected now
-        numbered = numbered_values(self._values)
-        self.view.select_rows([r for r, v in enumerate(numbered) if v in chosen])
+        self._numbered = numbered_values(self._values)
+        self.view.select_rows(
+            [row for row, value in enumerate(self._numbered) if value in chosen]
+        )
         self._show_info()
 
     def _make_titles(self) -> list[str]:
@@ -194,8 +197,7 @@ class OWImageViewer(OWWidget):
 
     def _on_selection(self) -> None:
         rows = self.view.selected_rows()
-        numbered = numbered_values(self._values)
-        self.selected_images = [numbered[row] for row in rows]
+        self.selected_images = [self._numbered[row] for row in rows]
         self._show_info()
         self.commit.deferred()
 
