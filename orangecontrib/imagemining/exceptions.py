@@ -11,6 +11,11 @@
     │   ├── ImageTooLargeError    more pixels or bytes than the limit allows
     │   └── FetchError            its address could not be reached
     ├── FolderError               a folder cannot be searched for images
+    │   └── FolderNotFoundError   there is no folder of that name
+    ├── PatternError              it is not clear which names a pattern means
+    ├── SaveError                 an image, or none of them, can be saved
+    │   └── FilesExistError       files are there already, and nobody said what then
+    ├── GridError                 images cannot be laid out on a grid
     ├── UnknownNameError          no network, layer or option of that name
     ├── WeightsError              a network's weights are missing or wrong
     ├── ReportError               a report, or a part of it, cannot be made
@@ -56,6 +61,26 @@ class FetchError(ImageError):
 
 class FolderError(ImageMiningError):
     """The folder cannot be searched for images."""
+
+
+class FolderNotFoundError(FolderError):
+    """There is no folder of that name."""
+
+
+class PatternError(ImageMiningError, ValueError):
+    """It is not clear which names of files a pattern means."""
+
+
+class SaveError(ImageMiningError):
+    """An image cannot be written, or nothing can be saved in that folder."""
+
+
+class FilesExistError(SaveError):
+    """Files of these names exist, and it was not said what to do with them."""
+
+
+class GridError(ImageMiningError):
+    """The images cannot be laid out on a grid of that size, or not at all."""
 
 
 class UnknownNameError(ImageMiningError, ValueError):

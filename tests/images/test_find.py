@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from unittest.mock import Mock, patch
 
 import pytest
 
-from orangecontrib.imagemining.exceptions import FolderError
-from orangecontrib.imagemining.images import find_images
+from orangecontrib.imagemining.exceptions import FolderError, FolderNotFoundError
+from orangecontrib.imagemining.images import (
+    FileFilter,
+    FindResult,
+    FolderScan,
+    find_images,
+)
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -95,3 +101,86 @@ def test_progress_counts_and_can_stop(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         find_images(tmp_path, progress)
     assert seen[0] == "0 images found"
+
+
+FILES = ("1.png", "2.jpg", "cats/3.PNG", "cats/masks/3.png", "dogs/4.tif", "dogs/n.txt")
+
+
+def wanted(folder: Path, **filters: object) -> FindResult:
+    return find_images(folder, wanted=FileFilter(**filters))  # type: ignore[arg-type]
+
+
+def test_include_and_exclude(tmp_path: Path) -> None:
+    touch(tmp_path, *FILES)
+    assert wanted(tmp_path, include="?.png").paths == [
+        "1.png",
+        "cats/3.PNG",
+        "cats/masks/3.png",
+    ]
+    result = wanted(tmp_path, include="*.PNG; cats/*", exclude="1.*")
+    assert result.paths == ["cats/3.PNG", "cats/masks/3.png"]
+    assert result.n_by_name == 3
+    assert result.types == {".png": 2}
+    assert result.describe_left_out() == "3 images by name"
+
+
+def test_excluded_folders_are_not_looked_at(tmp_path: Path) -> None:
+    touch(tmp_path, *FILES)
+    (tmp_path / "dogs").chmod(0)
+    try:
+        result = wanted(tmp_path, exclude="mask; dogs/")
+    finally:
+        (tmp_path / "dogs").chmod(0o700)
+    assert result.paths == ["1.png", "2.jpg", "cats/3.PNG"]
+    assert result.folders_left_out == ["cats/masks", "dogs"]
+    assert result.n_others == 0 and result.unreadable == []
+    assert result.describe_left_out() == "2 folders (cats/masks, dogs)"
+
+
+def test_types(tmp_path: Path) -> None:
+    touch(tmp_path, *FILES)
+    result = wanted(tmp_path, types=(".jpg", ".tif"), exclude="1.png")
+    assert result.paths == ["2.jpg", "dogs/4.tif"]
+    # what there would be of the others, too
+    assert result.types == {".png": 2, ".jpg": 1, ".tif": 1}
+    assert result.describe_left_out() == "1 image by name, 2 images by type"
+
+
+def test_other_filters_do_not_look_at_the_disk_again(tmp_path: Path) -> None:
+    touch(tmp_path, *FILES)
+    scan = FolderScan(tmp_path)
+    assert len(scan.find(FileFilter(exclude="dogs/")).paths) == 4
+    with patch.object(os, "scandir", side_effect=os.scandir) as scandir:
+        assert len(scan.find(FileFilter()).paths) == 5
+        # the only folder that was passed over the first time
+        scandir.assert_called_once_with(str(tmp_path / "dogs"))
+    with patch.object(os, "scandir") as scandir, patch.object(os, "stat") as stat:
+        assert scan.find(FileFilter(include="*.png")).types == {".png": 3}
+        scandir.assert_not_called()
+        stat.assert_not_called()
+
+
+def test_what_was_broken_off_is_not_taken_for_whole(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "a/2.png", "b/3.png")
+    find = "orangecontrib.imagemining.images.find"
+    with patch(f"{find}._OFTEN", 1), patch(f"{find}.paced", lambda progress: progress):
+        whole = Mock()
+        find_images(tmp_path, whole)
+        assert whole.call_count > 8
+        for calls in range(whole.call_count):
+            progress = Mock(side_effect=[None] * calls + [KeyboardInterrupt])
+            scan = FolderScan(tmp_path)
+            with pytest.raises(KeyboardInterrupt):
+                scan.find(FileFilter(), progress)
+            assert len(scan.find(FileFilter()).paths) == 3
+
+
+def test_long_lists_are_in_order_too(tmp_path: Path) -> None:
+    with patch("orangecontrib.imagemining.images.find._SORTED_AT_ONCE", 3):
+        touch(tmp_path, *(f"{i}.png" for i in range(20)))
+        assert paths(tmp_path) == [f"{i}.png" for i in range(20)]
+
+
+def test_folder_that_is_not_there_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(FolderNotFoundError, match="no folder"):
+        find_images(tmp_path / "gone")

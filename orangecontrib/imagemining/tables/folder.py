@@ -2,33 +2,136 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
-from Orange.data import (
-    ContinuousVariable,
-    DiscreteVariable,
-    Domain,
-    StringVariable,
-    Table,
-)
+from numpy.typing import NDArray
+from Orange.data import DiscreteVariable, Domain, StringVariable, Table
 
-from orangecontrib.imagemining.exceptions import FolderError, ImageError
+from orangecontrib.imagemining.exceptions import FolderError, UnknownNameError
 from orangecontrib.imagemining.images import (
+    CategoryPattern,
+    FileFilter,
     FindResult,
+    FolderScan,
     FoundImage,
-    ImageReader,
-    find_images,
+    Measure,
+    Measures,
+    natural_key,
 )
 from orangecontrib.imagemining.specs import Progress, no_progress
+from orangecontrib.imagemining.tables.measures import measure_columns, measure_values
 
-__all__ = ["FolderTable", "table_from_folder"]
+__all__ = [
+    "CategorySource",
+    "Changes",
+    "FolderMemory",
+    "FolderOptions",
+    "FolderTable",
+    "category_reader",
+    "table_from_folder",
+]
 
-_CHUNK = 256  # files measured between two reports of progress
+CategorySource = Literal["folder", "path", "pattern", "none"]
+
+_NAMED = 3  # files that are named, of all that changed
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """Which images of a folder, and what to note of them.
+
+    Attributes
+    ----------
+    wanted : which files.
+    category_from : "folder" for the first folder below the one listed, "path" for all
+        folders down to the image, "pattern" for a part of its name, "none".
+    category_pattern : for "pattern", see `CategoryPattern`.
+    per_category : how many of each category, drawn at random; 0 for all.
+    camera_notes : with columns for what the camera noted (EXIF).
+    """
+
+    wanted: FileFilter = field(default_factory=FileFilter)
+    category_from: CategorySource = "folder"
+    category_pattern: str = ""
+    per_category: int = 0
+    camera_notes: bool = False
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is different in a folder since it was listed the last time.
+
+    Attributes
+    ----------
+    added, removed, changed : paths of the images, in natural order.
+    """
+
+    added: Sequence[str] = ()
+    removed: Sequence[str] = ()
+    changed: Sequence[str] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.removed or self.changed)
+
+    def describe(self) -> str:
+        """Say how many, and the first few of them."""
+        parts = []
+        for name in ("added", "removed", "changed"):
+            paths = getattr(self, name)
+            if paths:
+                names = ", ".join(paths[:_NAMED]) + ", …" * (len(paths) > _NAMED)
+                parts.append(f"{len(paths):,} {name} ({names})")
+        return ", ".join(parts)
+
+
+class FolderMemory:
+    """What is known of a folder, so that it need not be looked up again.
+
+    Other options then cost no look at the disk. Not to be used by two threads at once.
+    """
+
+    def __init__(self) -> None:
+        self._root: str | None = None
+        self._scan = FolderScan("")
+        self.measures = Measures()
+        self._listed: tuple[FileFilter, frozenset[str]] | None = None
+
+    def renew(self) -> None:
+        """List the folder again the next time, and look which files changed."""
+        if self._root is not None:
+            self._scan = FolderScan(self._root)
+        self.measures.renew()
+
+    def find(self, root: str, wanted: FileFilter, progress: Progress) -> FindResult:
+        """Find images; what is known of another folder is forgotten."""
+        if root != self._root:
+            self._root = root
+            self._scan = FolderScan(root)
+            self.measures = Measures(root)
+            self._listed = None
+        return self._scan.find(wanted, progress)
+
+    def changes(self, found: FindResult, wanted: FileFilter) -> Changes | None:
+        """Compare with the last time; None if other files were wanted then."""
+        paths = frozenset(found.paths)
+        listed, self._listed = self._listed, (wanted, paths)
+        if listed is None or listed[0] != wanted:
+            return None
+        return Changes(
+            *(
+                sorted(group, key=natural_key)
+                for group in (
+                    paths - listed[1],
+                    listed[1] - paths,
+                    self.measures.changed & paths,
+                )
+            )
+        )
 
 
 @dataclass
@@ -37,13 +140,19 @@ class FolderTable:
 
     Attributes
     ----------
-    table : one row an image; class ``category`` if there are sub-folders; metas
-        ``image name``, ``image``, ``size`` (bytes), ``width`` and ``height`` (pixels).
-    found : what else lies in the folder.
+    table : one row an image; class ``category`` if there are any; metas
+        ``image name``, ``image``, ``size`` (bytes), ``width`` and ``height`` (pixels),
+        and what the camera noted if that was asked for.
+    found : what lies in the folder; its images are all that were wanted, also
+        those that were not drawn into the table.
+    n_without_category : how many of them have no category.
+    changes : since the last time; None if that is not known.
     """
 
     table: Table
     found: FindResult
+    n_without_category: int = 0
+    changes: Changes | None = None
 
     @property
     def n_categories(self) -> int:
@@ -52,84 +161,158 @@ class FolderTable:
         return len(variable.values) if variable else 0
 
 
+def category_reader(source: str, pattern: str = "") -> Callable[[str], str]:
+    """Return what gives an image's category for its path, "" if it has none.
+
+    Raises
+    ------
+    PatternError
+        If it is not clear what `pattern` means.
+    UnknownNameError
+        If there is no such source.
+    """
+    if source not in ("folder", "path", "pattern", "none"):
+        raise UnknownNameError(f"Categories cannot be taken from '{source}'")
+    if source == "pattern":
+        return CategoryPattern(pattern).category
+    if source == "path":
+        return lambda path: path.rpartition("/")[0]
+    if source == "none":
+        return lambda path: ""
+    return lambda path: FoundImage(path).category
+
+
 def table_from_folder(
-    folder: str | os.PathLike[str], progress: Progress = no_progress
+    folder: str | os.PathLike[str],
+    progress: Progress = no_progress,
+    options: FolderOptions | None = None,
+    memory: FolderMemory | None = None,
 ) -> FolderTable:
-    """List the images below `folder`; their categories are the folders at its top.
+    """List the images below `folder`.
 
     Images that cannot be read are listed too, with width and height missing: whoever
     opens them says why.
 
+    Parameters
+    ----------
+    folder
+        Where to look.
+    progress
+        Told how many are found, while it is not known how many there are; then the
+        fraction that is measured.
+    options
+        Which images, and their categories; by default all, by the folders at the top.
+    memory
+        Keeps what is found out, for the next time.
+
     Raises
     ------
+    FolderNotFoundError
+        If the folder is not there.
     FolderError
-        If the folder is not there, may not be listed, or has no images.
+        If it may not be listed, or has no such images.
+    PatternError
+        If it is not clear what the pattern of the categories means.
+    UnknownNameError
+        If categories cannot be taken from where `options` says.
     """
+    options = options or FolderOptions()
+    memory = memory or FolderMemory()
     root = os.path.abspath(folder)
-    found = find_images(root, progress)
-    if not found.images:
-        others = f"; it has {found.describe_others()}" if found.n_others else ""
-        if found.unreadable:
-            others += (
-                f"; {len(found.unreadable)} of its sub-folders may not be read, the"
-                f" first is {found.unreadable[0]}"
-            )
-        raise FolderError(f"There are no images in {root}{others}")
-    categories = list(
-        dict.fromkeys(image.category for image in found.images if image.category)
+    category_of = category_reader(options.category_from, options.category_pattern)
+    found = memory.find(root, options.wanted, progress)
+    if not found.paths:
+        raise FolderError(_explain_none(root, found))
+    paths = found.paths
+    categories = [category_of(path) for path in paths]
+    if options.category_from == "pattern" and not any(categories):
+        n = len(paths)
+        raise FolderError(
+            f"The pattern {options.category_pattern} fits none of the {n:,} names,"
+            f" such as {paths[0]}"
+        )
+    n_without = categories.count("")
+    if options.per_category > 0:
+        drawn = draw(paths, categories, options.per_category)
+        paths = [paths[i] for i in drawn]
+        categories = [categories[i] for i in drawn]
+
+    measures = memory.measures.measure(
+        paths,
+        options.camera_notes,
+        lambda done, status="": progress(0.95 * done, status),
     )
+    progress(0.95, "Making the table…")
+    table = _make_table(root, paths, categories, measures, options.camera_notes)
+    progress(1)
+    # last, so that nothing is compared with a listing that was broken off
+    changes = memory.changes(found, options.wanted)
+    return FolderTable(table, found, n_without, changes)
+
+
+def draw(paths: Sequence[str], categories: Sequence[str], n: int) -> list[int]:
+    """Draw at most `n` images of each category at random; those without are one more.
+
+    Which ones depends on their paths alone: the same are drawn the next time, on
+    another computer, and when other images are added or left out.
+
+    Returns
+    -------
+    Their positions, in order.
+    """
+    lots: dict[str, list[tuple[bytes, int]]] = {}
+    for i, (path, category) in enumerate(zip(paths, categories, strict=True)):
+        name = path.encode("utf8", "surrogateescape")
+        lot = hashlib.blake2b(name, digest_size=8).digest()
+        lots.setdefault(category, []).append((lot, i))
+    return sorted(i for group in lots.values() for _, i in sorted(group)[:n])
+
+
+def _explain_none(root: str, found: FindResult) -> str:
+    left_out = found.describe_left_out()
+    text = f"There are no images in {root}"
+    if left_out:
+        text = f"No images are left in {root}; left out: {left_out}"
+    if found.n_others:
+        text += f"; it has {found.describe_others()}"
+    if found.unreadable:
+        text += (
+            f"; {len(found.unreadable)} of its sub-folders may not be read, the first"
+            f" is {found.unreadable[0]}"
+        )
+    return text
+
+
+def _make_table(
+    root: str,
+    paths: Sequence[str],
+    categories: Sequence[str],
+    measures: Sequence[Measure],
+    with_notes: bool,
+) -> Table:
+    names = sorted({name for name in categories if name}, key=natural_key)
     image = StringVariable("image")
     image.attributes = {"type": "image", "origin": root}
-    sizes = [
-        ContinuousVariable(name, number_of_decimals=0)
-        for name in ("size", "width", "height")
-    ]
+    columns = measure_columns(with_notes)
     domain = Domain(
         [],
-        [DiscreteVariable("category", categories)] if categories else [],
-        [StringVariable("image name"), image, *sizes],
+        [DiscreteVariable("category", names)] if names else [],
+        [StringVariable("image name"), image, *columns],
     )
-    metas = np.empty((len(found.images), 5), object)
-    metas[:, 0] = [PurePosixPath(found.path).stem for found in found.images]
-    metas[:, 1] = [found.path for found in found.images]
-    metas[:, 2:] = _measure(root, found.images, progress)
-    index = {name: float(number) for number, name in enumerate(categories)}
-    classes = [index.get(image.category, np.nan) for image in found.images]
+    metas = np.empty((len(paths), 2 + len(columns)), object)
+    metas[:, 0] = [os.path.splitext(path.rpartition("/")[2])[0] for path in paths]
+    metas[:, 1] = paths
+    metas[:, 2:] = measure_values(measures, with_notes)
     table = Table.from_numpy(
         domain,
-        np.empty((len(found.images), 0)),
-        np.array(classes, float).reshape(-1, 1) if categories else None,
+        np.empty((len(paths), 0)),
+        _classes(categories, names) if names else None,
         metas,
     )
     table.name = os.path.basename(root) or root
-    return FolderTable(table, found)
+    return table
 
 
-def _measure(
-    root: str, images: Sequence[FoundImage], progress: Progress
-) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """Return (n, 3): bytes, width and height, NaN where the header cannot be read."""
-
-    def one(image: FoundImage) -> tuple[float, float, float]:
-        path = os.path.join(root, image.path)
-        try:
-            size = float(os.path.getsize(path))
-        except OSError:
-            return np.nan, np.nan, np.nan
-        try:
-            width, height = reader.size(path)
-        except ImageError:
-            return size, np.nan, np.nan
-        return size, width, height
-
-    measures = np.empty((len(images), 3))
-    with ImageReader() as reader, ThreadPoolExecutor(4) as pool:
-        for rows in _chunks(len(images)):
-            measures[rows] = list(pool.map(one, images[rows]))
-            progress(rows.stop / len(images), f"{rows.stop} of {len(images)} images")
-    return measures
-
-
-def _chunks(n: int) -> Iterator[slice]:
-    for start in range(0, n, _CHUNK):
-        yield slice(start, min(start + _CHUNK, n))
+def _classes(categories: Sequence[str], names: Sequence[str]) -> NDArray[np.float64]:
+    index = {name: float(number) for number, name in enumerate(names)}
+    return np.array([[index.get(name, np.nan)] for name in categories], float)
