@@ -1,58 +1,75 @@
-"""Import Images: a folder of images as a table."""
+"""Import Images: a folder of images, or a table that names them, as a table."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
-from AnyQt.QtCore import Qt
+from AnyQt.QtCore import QTimer
 from AnyQt.QtGui import QDragEnterEvent, QDropEvent
-from AnyQt.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QStyle,
-)
+from AnyQt.QtWidgets import QGroupBox, QWidget
 from Orange.data import Table
 from Orange.widgets import gui
-from Orange.widgets.settings import Setting, SettingsHandler
-from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin, TaskState
+from Orange.widgets.settings import Setting
+from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin
 from Orange.widgets.utils.widgetpreview import WidgetPreview
-from Orange.widgets.widget import Msg, Output, OWWidget
+from Orange.widgets.widget import Input, Msg, Output, OWWidget
 
-from orangecontrib.imagemining.exceptions import ImageMiningError
-from orangecontrib.imagemining.tables.folder import FolderTable, table_from_folder
+from orangecontrib.imagemining.exceptions import FolderNotFoundError, ImageMiningError
+from orangecontrib.imagemining.images import FileFilter, Measures
+from orangecontrib.imagemining.tables.folder import (
+    FolderMemory,
+    FolderOptions,
+    FolderTable,
+)
+from orangecontrib.imagemining.tables.listing import ListedTable, path_columns
+from orangecontrib.imagemining.widgets.utils import old_settings
+from orangecontrib.imagemining.widgets.utils.filterpanels import (
+    CategoriesPanel,
+    FilesPanel,
+)
 from orangecontrib.imagemining.widgets.utils.folders import (
+    FolderSettings,
+    ask_folder,
     dropped_folder,
+    name_of,
     remember,
     resolve,
     to_store,
 )
-from orangecontrib.imagemining.widgets.utils.tasks import progress_of
+from orangecontrib.imagemining.widgets.utils.importinfo import describe, report_items
+from orangecontrib.imagemining.widgets.utils.importpanels import (
+    FolderPanel,
+    MorePanel,
+    TablePanel,
+    WorkPanel,
+)
+from orangecontrib.imagemining.widgets.utils.importwork import (
+    FolderJob,
+    FolderResult,
+    TableJob,
+    run_folder,
+    run_table,
+)
 
-
-def run(folder: str, state: TaskState) -> FolderTable:
-    return table_from_folder(folder, progress_of(state))
-
-
-class _Settings(SettingsHandler):
-    """Keeps the folders used lately out of workflows, which are given to others."""
-
-    def pack_data(self, widget: OWWidget) -> dict[str, Any]:
-        data: dict[str, Any] = super().pack_data(widget)
-        data.pop("recent_folders", None)
-        return data
+_TYPING_MS = 500  # without a letter, until the list is made anew
+_N_EXAMPLES = 500  # names on which a pattern is tried while it is typed
+_MANY = 200  # categories that are more than most people mean to have
 
 
 class OWImportImages(OWWidget, ConcurrentWidgetMixin):
     name = "Import Images"
-    description = "List the images of a folder; its sub-folders are their categories."
+    description = "List the images of a folder, or those that a table names."
     icon = "icons/ImportImages.svg"
     priority = 110
-    keywords = "folder, directory, photos, pictures, microscopy, load images"
+    keywords = (
+        "folder, directory, photos, pictures, microscopy, load images, paths, url, exif"
+    )
+    replaces = ["orangecontrib.imageanalytics.widgets.owimageimport.OWImportImages"]
+
+    class Inputs:
+        data = Input("Data", Table)
 
     class Outputs:
         data = Output("Data", Table)
@@ -60,119 +77,136 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
     want_main_area = False
     resizing_enabled = False
 
-    settingsHandler = _Settings()
-    settings_version = 1
-    #: The folder, relative to the workflow's if it lies in there.
+    settingsHandler = FolderSettings()
+    settings_version = 3
+    #: The folder, relative to the workflow's if it lies beside it.
     folder: str = Setting("", schema_only=True)
     recent_folders: list[str] = Setting([])
+    include: str = Setting("", schema_only=True)
+    exclude: str = Setting("", schema_only=True)
+    #: Endings with their dots; empty for all.
+    file_types: list[str] = Setting([], schema_only=True)
+    #: "folder", "path", "pattern" or "none".
+    category_from: str = Setting("folder", schema_only=True)
+    category_pattern: str = Setting("", schema_only=True)
+    sample: bool = Setting(False, schema_only=True)
+    per_category: int = Setting(100, schema_only=True)
+    exif: bool = Setting(False, schema_only=True)
+    #: The column chosen; data without it do not change the choice. "" is automatic.
+    path_column: str = Setting("", schema_only=True)
+    #: Like `folder`; "" is automatic.
+    base_folder: str = Setting("", schema_only=True)
 
     class Warning(OWWidget.Warning):
         unreadable = Msg("{} sub-folders may not be read, the first is {}")
+        not_there = Msg("{} of {} images not there: {}")
+        many_categories = Msg("{} categories for {} images. Is that what you mean?")
 
     class Error(OWWidget.Error):
         failed = Msg("{}")
+        missing = Msg("There is no folder {}. Where is it now? Press Find folder….")
+        bad_pattern = Msg("Pattern of the categories: {}")
+        no_text = Msg("The data have no column of texts that could be paths of images.")
+        no_paths = Msg("No column looks like paths of images. Choose one.")
 
     class Information(OWWidget.Information):
         cancelled = Msg("Cancelled. Press Reload to start again.")
+        moved = Msg("{} is not there; took the folder beside the workflow: {}")
+        changed = Msg("Since the last look: {}")
+        no_rows = Msg("The data have no rows.")
+        no_base = Msg("{} paths are not whole. Choose the base folder they begin at.")
 
     def __init__(self) -> None:
         OWWidget.__init__(self)
         ConcurrentWidgetMixin.__init__(self)
         self.current_folder = ""
-        self.result: FolderTable | None = None
+        self.data: Table | None = None
+        self.result: FolderTable | ListedTable | None = None
+        self._memory = FolderMemory()
+        self._measures = Measures()
+        self._is_stored = False  # the folder was not chosen here
+        self._again = False
+        self._timer = QTimer(self, singleShot=True, interval=_TYPING_MS)
+        self._timer.timeout.connect(self.update_list)
         self._make_gui()
         self.setAcceptDrops(True)
-        self.settingsAboutToBePacked.connect(self._store_folder)
+        self.settingsAboutToBePacked.connect(self._store_folders)
+        place = self._workflow_folder()
+        self.table_panel.workflow_folder = place
+        self.table_panel.chosen_base = resolve(self.base_folder, place)
         if self.folder:
-            self._set_folder(resolve(self.folder, self._workflow_folder()))
-        self._show_folders()
+            self.current_folder = resolve(self.folder, place)
+            self._is_stored = True
+        self._show_source()
+        self.reload()
 
     # GUI ---------------------------------------------------------------------
 
     def _make_gui(self) -> None:
-        box = gui.vBox(self.controlArea, "Folder")
-        row = QHBoxLayout()
-        self.folder_combo = QComboBox(
-            toolTip="Folders used lately. A folder can also be dropped here.",
-            sizePolicy=QSizePolicy(
-                QSizePolicy.Policy.MinimumExpanding, QSizePolicy.Policy.Fixed
-            ),
-            minimumContentsLength=32,
-        )
-        self.folder_combo.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.folder_combo.activated.connect(self._on_recent_chosen)
-        self.browse_button = QPushButton(
-            "&Choose…",
-            icon=self.style().standardIcon(QStyle.StandardPixmap.SP_DirOpenIcon),
-            toolTip="Choose a folder with images",
-            autoDefault=False,
-        )
-        self.browse_button.clicked.connect(self.browse)
-        row.addWidget(self.folder_combo)
-        row.addWidget(self.browse_button)
-        box.layout().addLayout(row)
+        def add(title: str, panel: QWidget) -> QGroupBox:
+            box = gui.vBox(self.controlArea, title)
+            box.layout().addWidget(panel)
+            return box
 
-        info = gui.vBox(self.controlArea, "Images")
-        self.info_label = QLabel("", wordWrap=True, minimumWidth=380)
-        self.info_label.setTextFormat(Qt.TextFormat.PlainText)
-        info.layout().addWidget(self.info_label)
+        later, now = self._timer.start, self.update_list
+        self.folder_panel = FolderPanel(self.choose, self.browse, self.find_folder)
+        self.files_panel = FilesPanel(self, later, now)
+        self.categories_panel = CategoriesPanel(self, later, now)
+        self.table_panel = TablePanel(self, now)
+        self.more_panel = MorePanel(self, later, now)
+        self.work_panel = WorkPanel(self.reload, self._on_cancel)
+        self._folder_boxes = [
+            add("Folder", self.folder_panel),
+            add("Which files", self.files_panel),
+            add("Categories", self.categories_panel),
+        ]
+        self._table_box = add("Images of the table", self.table_panel)
+        add("More", self.more_panel)
+        add("Images", self.work_panel)
+        self.buttonsArea.layout().addLayout(self.work_panel.buttons)
+        self.folder_combo = self.folder_panel.combo
+        self.info_label = self.work_panel.label
+        self.reload_button = self.work_panel.reload_button
+        self.cancel_button = self.work_panel.cancel_button
 
-        self.reload_button = QPushButton(
-            "&Reload", toolTip="List the folder again", autoDefault=False
-        )
-        self.reload_button.clicked.connect(self.reload)
-        self.cancel_button = QPushButton(
-            "Ca&ncel", toolTip="Stop listing", autoDefault=False, enabled=False
-        )
-        self.cancel_button.clicked.connect(self._on_cancel)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.reload_button)
-        buttons.addWidget(self.cancel_button)
-        self.buttonsArea.layout().addLayout(buttons)
-
-    def _show_folders(self) -> None:
-        self.folder_combo.clear()
-        folders = self.recent_folders
-        if self.current_folder and self.current_folder not in folders:
-            folders = [self.current_folder, *folders]
-        for folder in folders:
-            self.folder_combo.addItem(os.path.basename(folder) or folder, folder)
-            self.folder_combo.setItemData(
-                self.folder_combo.count() - 1, folder, Qt.ItemDataRole.ToolTipRole
-            )
-        self.folder_combo.setPlaceholderText("No folder chosen")
-        self.folder_combo.setCurrentIndex(
-            self.folder_combo.findData(self.current_folder)
-        )
-        self.folder_combo.setEnabled(bool(folders))
-        self.reload_button.setEnabled(bool(self.current_folder))
-        if not self.current_folder:
-            self.info_label.setText("Choose a folder, or drop one on this window.")
+    def _show_source(self) -> None:
+        """Show what belongs to a folder, or what belongs to a table."""
+        by_table = self.data is not None
+        for box in self._folder_boxes:
+            box.setHidden(by_table)
+        self._table_box.setVisible(by_table)
+        self.more_panel.offer_sample(not by_table)
+        self.folder_panel.show_folders(self.current_folder, self.recent_folders)
+        self.reload_button.setEnabled(by_table or bool(self.current_folder))
 
     # choosing ----------------------------------------------------------------
 
     def browse(self) -> None:
         """Let the user choose a folder."""
-        start = self.current_folder or os.path.expanduser("~")
-        folder = QFileDialog.getExistingDirectory(
-            self, "Choose a folder with images", start
-        )
+        self._ask("Choose a folder with images")
+
+    def find_folder(self) -> None:
+        """Let the user show where the missing folder is now."""
+        self._ask(f"Where is the folder {name_of(self.current_folder)} now?")
+
+    def _ask(self, title: str) -> None:
+        folder = ask_folder(self, title, self.current_folder)
         if folder:
             self.choose(folder)
 
     def choose(self, folder: str) -> None:
         """Take `folder`, and list it."""
         self.recent_folders = remember(self.recent_folders, folder)
-        self._set_folder(folder)
-        self._show_folders()
-
-    def _on_recent_chosen(self, index: int) -> None:
-        self.choose(self.folder_combo.itemData(index))
+        self.current_folder = os.path.abspath(folder)
+        self._is_stored = False
+        # what was found in another folder is no example for this one
+        self.files_panel.types_button.show_types({})
+        self.categories_panel.show_names([], 0, 0)
+        self._show_source()
+        self.reload()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if dropped_folder(event.mimeData()):
+        if self.data is None and dropped_folder(event.mimeData()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
@@ -181,54 +215,171 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
             event.acceptProposedAction()
             self.choose(folder)
 
-    # the folder in the workflow ----------------------------------------------
+    # the workflow ------------------------------------------------------------
 
     def _workflow_folder(self) -> str:
         return self.workflowEnv().get("basedir") or ""
 
-    def _store_folder(self) -> None:
-        self.folder = to_store(self.current_folder, self._workflow_folder())
+    def _store_folders(self) -> None:
+        place = self._workflow_folder()
+        self.folder = to_store(self.current_folder, place)
+        self.base_folder = to_store(self.table_panel.chosen_base, place)
 
-    def _set_folder(self, folder: str) -> None:
-        self.current_folder = os.path.abspath(folder)
+    def workflowEnvChanged(self, key: str, value: str, oldvalue: str) -> None:
+        super().workflowEnvChanged(key, value, oldvalue)
+        if key == "basedir":
+            before = self.table_panel.base
+            self.table_panel.workflow_folder = value or ""
+            self.table_panel.show_base()
+            if self.data is not None and self.table_panel.base != before:
+                self.update_list()
+
+    # input -------------------------------------------------------------------
+
+    @Inputs.data
+    def set_data(self, data: Table | None) -> None:
+        """Take the images from a table; without one, from the folder."""
+        self.data = data
+        if data is not None:
+            self.table_panel.set_table(data)
+        self._show_source()
         self.reload()
 
     # work --------------------------------------------------------------------
 
     def reload(self) -> None:
-        """List the current folder."""
+        """Look at the folder, or the images of the table, again."""
+        self._start(again=True)
+
+    def update_list(self) -> None:
+        """Make the list as the settings are now, of what is known already."""
+        # what was to be looked at again, and was stopped by this, still is
+        self._start(again=self._again and self.task is not None)
+
+    def _start(self, again: bool) -> None:
+        self._timer.stop()
         self.cancel()
         self.clear_messages()
-        self.info_label.setText("Looking for images…")
+        self.folder_panel.show_missing("")
+        self._again = again
+        if self.data is not None:
+            self._start_table(self.data)
+        elif not self.current_folder:
+            self._finish(None, "Choose a folder, or drop one on this window.")
+        else:
+            self._start_folder()
+
+    def _start_folder(self) -> None:
+        error = self.categories_panel.pattern_error
+        self.categories_panel.show_example()
+        if error:
+            self.Error.bad_pattern(error)
+            self._finish(None, "No images, until the pattern is clear.")
+            return
+        beside = self._workflow_folder() if self._is_stored else ""
+        job = FolderJob(
+            self.current_folder, beside, self._options(), self._memory, self._again
+        )
+        self._begin("Looking for images…", run_folder, job)
+
+    def _options(self) -> FolderOptions:
+        return FolderOptions(
+            FileFilter(self.include, self.exclude, tuple(self.file_types)),
+            self.category_from,  # type: ignore[arg-type]
+            self.category_pattern,
+            self.per_category if self.sample else 0,
+            self.exif,
+        )
+
+    def _start_table(self, data: Table) -> None:
+        column = self.table_panel.column
+        if not path_columns(data.domain):
+            self.Error.no_text()
+        elif column is None and len(data):
+            self.Error.no_paths()
+        elif column is None:
+            self.Information.no_rows()
+        else:
+            base = self.table_panel.base
+            job = TableJob(data, column, base, self.exif, self._measures, self._again)
+            self._begin("Looking at the images…", run_table, job)
+            return
+        self._finish(None, "No images.")
+
+    def _begin(self, text: str, run: Callable[..., Any], job: object) -> None:
+        self.info_label.setText(text)
         self.cancel_button.setEnabled(True)
-        self.start(run, self.current_folder)
+        self.start(run, job)
+        self.task.status_changed.connect(self._show_progress)
+
+    def _show_progress(self, text: str) -> None:
+        if self.task is not None:  # it may come after the user cancelled
+            self.info_label.setText(text)
 
     def _on_cancel(self) -> None:
+        self._timer.stop()
         self.cancel()
         self.Information.cancelled()
         self._finish(None, "Cancelled.")
 
-    def on_done(self, result: FolderTable) -> None:
-        if result.found.unreadable:
-            folders = result.found.unreadable
-            self.Warning.unreadable(len(folders), folders[0])
+    def on_done(self, result: FolderResult | ListedTable) -> None:
+        if isinstance(result, ListedTable):
+            self._on_table(result)
+        else:
+            self._on_folder(result)
+
+    def _on_folder(self, result: FolderResult) -> None:
+        listed = result.listed
+        if result.folder != self.current_folder:
+            self.Information.moved(self.current_folder, result.folder)
+            self.current_folder = result.folder
+            self._show_source()
+        found = listed.found
+        if found.unreadable:
+            self.Warning.unreadable(len(found.unreadable), found.unreadable[0])
+        n, k, n_rows = len(found.paths), listed.n_categories, len(listed.table)
+        if k > max(_MANY, n_rows / 2):
+            self.Warning.many_categories(f"{k:,}", f"{n_rows:,}")
+        self.files_panel.types_button.show_types(found.types)
+        self.categories_panel.show_names(
+            found.paths[:_N_EXAMPLES], n - listed.n_without_category, n
+        )
+        text = describe(listed)
+        if self._again and listed.changes is not None:
+            if listed.changes:
+                self.Information.changed(listed.changes.describe())
+            else:
+                text += "\nNothing changed since the last look."
+        self._finish(listed, text)
+
+    def _on_table(self, result: ListedTable) -> None:
+        n, missing = len(result.table), result.not_there
+        if missing:
+            names = ", ".join(missing[:3]) + ", …" * (len(missing) > 3)
+            self.Warning.not_there(f"{len(missing):,}", f"{n:,}", names)
+        if result.n_relative:
+            self.Information.no_base(f"{result.n_relative:,}")
         self._finish(result, describe(result))
 
     def on_exception(self, ex: Exception) -> None:
-        self._finish(None, "")
+        self._finish(None, "No images.")
         if not isinstance(ex, ImageMiningError):
             raise ex
-        self.Error.failed(ex)
-        self.info_label.setText("No images. Choose another folder.")
+        if isinstance(ex, FolderNotFoundError):
+            self.Error.missing(self.current_folder)
+            self.folder_panel.show_missing(self.current_folder)
+        else:
+            self.Error.failed(ex)
+            self.info_label.setText(f"{ex}.")
 
-    def _finish(self, result: FolderTable | None, text: str) -> None:
+    def _finish(self, result: FolderTable | ListedTable | None, text: str) -> None:
         self.result = result
         self.cancel_button.setEnabled(False)
         self.info_label.setText(text)
-        self.setStatusMessage("")
         self.Outputs.data.send(result.table if result else None)
 
     def onDeleteWidget(self) -> None:
+        self._timer.stop()
         self.shutdown()
         super().onDeleteWidget()
 
@@ -236,27 +387,12 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
         if self.result is None:
             self.report_paragraph("No images")
             return
-        items = [("Folder", self.current_folder), ("Images", len(self.result.table))]
-        category = self.result.table.domain.class_var
-        if category:
-            items.append(("Categories", ", ".join(category.values)))
-        self.report_items("Import", items)
+        place = self.current_folder if self.data is None else self.table_panel.base
+        self.report_items("Import", report_items(self.result, place, self._options()))
 
-
-def describe(result: FolderTable) -> str:
-    """Say in a few lines what was found."""
-    table, found = result.table, result.found
-    n = len(table)
-    lines = [f"{n} image{'s' * (n != 1)}"]
-    category = table.domain.class_var
-    if category:
-        k = len(category.values)
-        lines[0] += f" in {k} categor{'ies' if k != 1 else 'y'}"
-        names = ", ".join(category.values[:8])
-        lines.append(names + (", …" if k > 8 else ""))
-    if found.n_others:
-        lines.append(f"{found.describe_others()} left out")
-    return "\n".join(lines)
+    @classmethod
+    def migrate_settings(cls, settings: dict[str, Any], version: int | None) -> None:
+        old_settings.import_images(settings)
 
 
 if __name__ == "__main__":
