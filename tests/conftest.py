@@ -8,6 +8,7 @@ import os
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -50,3 +51,14 @@ def make_folder(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return make
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Run Qt's event loop until something is so."""
+    from AnyQt.QtWidgets import QApplication
+
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        QApplication.processEvents()
+        time.sleep(0.005)

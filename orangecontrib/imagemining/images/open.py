@@ -6,8 +6,12 @@ import errno
 import io
 import os
 import struct
+import sys
 import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
@@ -89,26 +93,58 @@ class ImageReader:
         if self._client is not None:
             self._client.close()
 
-    def read(self, source: str) -> Image.Image:
+    def read(self, source: str, as_stored: bool = False) -> Image.Image:
         """Return the image upright, decoded, of mode L or RGB.
 
         Transparent parts become white, as on paper. Of animations the first frame is
         taken. Grey of more than 8 bits is stretched (see `scale_to_8_bits`).
+
+        Parameters
+        ----------
+        source
+            Path or address.
+        as_stored
+            Nothing of this: the first frame's pixels as the file has them, in RGB.
 
         Raises
         ------
         ImageError
             One of its kinds, with the reason in words.
         """
+        return self._read(source, None, as_stored)[0]
+
+    def read_near(self, source: str, side: int) -> tuple[Image.Image, tuple[int, int]]:
+        """Return the image as `read` does, perhaps smaller, and its size as a whole.
+
+        For the eye only: JPEGs are decoded at a half, quarter or eighth where that
+        leaves both sides `side` pixels at least, which is several times as fast.
+
+        Raises
+        ------
+        ImageError
+            One of its kinds, with the reason in words.
+        """
+        return self._read(source, side)
+
+    def _read(
+        self, source: str, side: int | None, as_stored: bool = False
+    ) -> tuple[Image.Image, tuple[int, int]]:
         try:
             with self._open(source) as stream:
                 image = _identify(stream, self.limits)
+                whole = None
                 try:
+                    if side is not None and image.format == "JPEG":
+                        whole = _upright_size(image)
+                        image.draft(None, (side, side))
                     stream.forbid_half_pictures(image)
                     image.load()
                 except _DECODER_ERRORS as ex:
                     raise _damaged(ex) from ex
-            return _as_seen(_upright(image))
+            if as_stored:
+                return _in_rgb(image), image.size
+            image = _upright(image)
+            return _as_seen(image), whole or image.size
         except MemoryError as ex:
             raise ImageTooLargeError("Too large for this computer's memory") from ex
 
@@ -122,12 +158,27 @@ class ImageReader:
         """
         with self._open(source) as stream:
             image = _identify(stream, self.limits)
-            width, height = image.size
-            turned = _orientation(image) in (5, 6, 7, 8)
-            if isinstance(image, TiffImageFile):
-                # Pillow turns these itself, and gives their size as turned already
-                turned &= image.size == (image.tag_v2.get(256), image.tag_v2.get(257))
-        return (height, width) if turned else (width, height)
+            return _upright_size(image)
+
+    @contextmanager
+    def raw(
+        self, source: str
+    ) -> Iterator[tuple[io.BufferedIOBase, str, tuple[int, int]]]:
+        """Give an image's bytes as they are, Pillow's name of its format, its size.
+
+        The image is known by its beginning and not decoded, so that it may have any
+        number of pixels. The size is that of the upright image.
+
+        Raises
+        ------
+        ImageError
+            One of its kinds, with the reason in words; also when reading the bytes.
+        """
+        with self._open(source) as stream:
+            image = _identify(stream, replace(self.limits, max_pixels=sys.maxsize))
+            size = _upright_size(image)
+            stream.seek(0)
+            yield stream, image.format or "", size
 
     def _open(self, source: str) -> _Stream:
         path = local_path(source)
@@ -300,6 +351,18 @@ def _orientation(image: Image.Image) -> int:
         return 1  # damaged metadata is no reason to refuse the picture
 
 
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    if image.format == "PNG" and "exif" not in image.info:
+        # asking for the orientation would decode the image, to look behind its pixels
+        return width, height
+    turned = _orientation(image) in (5, 6, 7, 8)
+    if isinstance(image, TiffImageFile):
+        # Pillow turns these itself, and gives their size as turned already
+        turned &= image.size == (image.tag_v2.get(256), image.tag_v2.get(257))
+    return (height, width) if turned else (width, height)
+
+
 def _upright(image: Image.Image) -> Image.Image:
     if _orientation(image) == 1:
         return image
@@ -324,6 +387,13 @@ def _as_seen(image: Image.Image) -> Image.Image:
             layer = image.convert("RGBA")
             paper = Image.new("RGBA", layer.size, "white")
             return Image.alpha_composite(paper, layer).convert("RGB")
+    except _DECODER_ERRORS as ex:
+        raise DamagedImageError(f"Its colours cannot be read ({ex})") from ex
+    return _in_rgb(image)
+
+
+def _in_rgb(image: Image.Image) -> Image.Image:
+    try:
         return image.convert("RGB")
     except _DECODER_ERRORS as ex:
         raise DamagedImageError(f"Its colours cannot be read ({ex})") from ex

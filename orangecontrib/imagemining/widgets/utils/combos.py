@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from AnyQt.QtCore import Qt
 from AnyQt.QtWidgets import QComboBox, QWidget
+from Orange.data import Variable
+from Orange.widgets import gui
 
-__all__ = ["KeyCombo"]
+__all__ = ["ColumnCombo", "KeyCombo"]
 
 
 class KeyCombo(QComboBox):
@@ -57,3 +59,47 @@ class KeyCombo(QComboBox):
         if key != getattr(self._master, self._setting):
             setattr(self._master, self._setting, key)
             self._callback()
+
+
+class ColumnCombo(KeyCombo):
+    """Chooses one of the data's columns, by name.
+
+    Data without the chosen column do not change the setting: another column, or none,
+    is shown as long as they are there.
+
+    Parameters
+    ----------
+    master, setting, callback
+        As for `KeyCombo`; the setting is a name, "" for none.
+    none
+        What stands for none; without it the first column is shown instead.
+    """
+
+    def __init__(
+        self,
+        master: QWidget,
+        setting: str,
+        callback: Callable[[], None],
+        none: str | None = None,
+    ):
+        super().__init__(master, setting, callback)
+        self._none = none
+        self.setEnabled(False)
+
+    @property
+    def column(self) -> str:
+        """Name of the column shown, "" for none."""
+        return str(self.currentData() or "")
+
+    def set_columns(self, columns: Sequence[Variable]) -> None:
+        """Offer these columns."""
+        self.clear()
+        self.setEnabled(bool(columns))
+        if columns and self._none is not None:
+            self.addItem(self._none, "")
+        for column in columns:
+            self.addItem(gui.attributeIconDict[column], column.name, column.name)
+            place = self.count() - 1
+            self.setItemData(place, column.name, Qt.ItemDataRole.ToolTipRole)
+        place = self.findData(getattr(self._master, self._setting))
+        self.setCurrentIndex(max(place, 0) if columns else -1)
