@@ -136,7 +136,7 @@ def test_clustering(runner: Runner) -> None:
     size = branch.value.last - branch.value.first
     assert len(selected) == size
     viewer = runner.widget("Images of a Branch")
-    assert viewer.view.model().rowCount() == size
+    assert len(viewer.view.order) == size
     subset = runner.widget("MDS").subset_data
     assert set(subset.ids) == set(selected.ids)
 
@@ -144,7 +144,7 @@ def test_clustering(runner: Runner) -> None:
     mds.graph.select_by_indices(np.arange(5))
     runner.finish()
     assert len(runner.input("Images on the Map", "Data")) == 5
-    assert runner.widget("Images on the Map").view.model().rowCount() == 5
+    assert len(runner.widget("Images on the Map").view.order) == 5
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_classifying(runner: Runner) -> None:
     runner.finish()
     wrong = runner.input("Images of a Cell", "Data")
     assert len(wrong) == round((1 - accuracy) * 120)
-    assert runner.widget("Images of a Cell").view.model().rowCount() == len(wrong)
+    assert len(runner.widget("Images of a Cell").view.order) == len(wrong)
     subset = runner.widget("MDS").subset_data
     assert isinstance(subset, Table) and set(subset.ids) == set(wrong.ids)
 
@@ -194,8 +194,10 @@ def test_widgets_are_found_with_icons_and_help(registry: WidgetRegistry) -> None
     ours = [w for w in registry.widgets() if w.project_name == "Orange3-ImageMining"]
     assert sorted(w.name for w in ours) == [
         "Image Embedding",
+        "Image Grid",
         "Image Viewer",
         "Import Images",
+        "Save Images",
     ]
     for description in ours:
         icon = PACKAGE / "widgets" / description.icon

@@ -2,36 +2,88 @@
 
 from __future__ import annotations
 
-import base64
-from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from AnyQt.QtCore import QBuffer, QIODevice, QSize, Qt
-from AnyQt.QtWidgets import QFormLayout, QLabel, QSlider
+from AnyQt.QtCore import QPoint, QSize, Qt, QTimer
+from AnyQt.QtWidgets import QCheckBox, QFormLayout, QLabel, QLineEdit, QSlider
 from Orange.data import Table, Variable
 from Orange.widgets import gui
 from Orange.widgets.settings import Setting
-from Orange.widgets.utils.annotated_data import (
-    ANNOTATED_DATA_SIGNAL_NAME,
-    create_annotated_table,
-)
+from Orange.widgets.utils.annotated_data import ANNOTATED_DATA_SIGNAL_NAME
+from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin, TaskState
 from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Input, Msg, Output, OWWidget
 
 from orangecontrib.imagemining.tables import image_columns, image_sources
-from orangecontrib.imagemining.widgets.utils.combos import KeyCombo
-from orangecontrib.imagemining.widgets.utils.imagelist import ImageList
-from orangecontrib.imagemining.widgets.utils.preview import Preview
+from orangecontrib.imagemining.tables.arrange import (
+    Arrangement,
+    ArrangeSpec,
+    arrange,
+    numbered_rows,
+)
+from orangecontrib.imagemining.widgets.utils import old_settings
+from orangecontrib.imagemining.widgets.utils.captions import TableCaptions
+from orangecontrib.imagemining.widgets.utils.combos import ColumnCombo
+from orangecontrib.imagemining.widgets.utils.desktop import drag_away
+from orangecontrib.imagemining.widgets.utils.gallery import (
+    MAX_SIZE,
+    MIN_SIZE,
+    ImageGallery,
+)
+from orangecontrib.imagemining.widgets.utils.legend import Legend
+from orangecontrib.imagemining.widgets.utils.oneimage import OneImage
+from orangecontrib.imagemining.widgets.utils.report import picture_of
+from orangecontrib.imagemining.widgets.utils.sending import (
+    Selection,
+    SelectionSender,
+)
+from orangecontrib.imagemining.widgets.utils.tasks import progress_of
 
-NO_TITLE = ""
+_TYPING_PAUSE = 250  # ms without a key until the filter is applied
 
 
-class OWImageViewer(OWWidget):
+@dataclass
+class Images:
+    """A table's images, ready to be shown.
+
+    Attributes
+    ----------
+    sources : each row's path or address; None if those shown stay.
+    arrangement : which are shown, and in what order.
+    selected : rows to be selected, where the images are new.
+    """
+
+    sources: Sequence[str | None] | None
+    arrangement: Arrangement
+    selected: Sequence[int] = ()
+
+
+def run(
+    data: Table,
+    column: Variable,
+    spec: ArrangeSpec,
+    chosen: set[tuple[str, int]] | None,
+    state: TaskState,
+) -> Images:
+    """Arrange the images; where they are new (`chosen` given), find them too."""
+    arrangement = arrange(data, column, spec, progress_of(state))
+    if chosen is None:
+        return Images(None, arrangement)
+    selected = [
+        row for row, value in enumerate(numbered_rows(data, column)) if value in chosen
+    ]
+    return Images(image_sources(data, column), arrangement, selected)
+
+
+class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
     name = "Image Viewer"
     description = "Look at images and select some."
     icon = "icons/ImageViewer.svg"
     priority = 130
     keywords = "thumbnails, gallery, show, pictures, photos"
+    replaces = ["orangecontrib.imageanalytics.widgets.owimageviewer.OWImageViewer"]
 
     class Inputs:
         data = Input("Data", Table)
@@ -40,15 +92,23 @@ class OWImageViewer(OWWidget):
         selected_data = Output("Selected Images", Table, default=True)
         data = Output(ANNOTATED_DATA_SIGNAL_NAME, Table)
 
-    settings_version = 1
-    #: The columns chosen; data without them do not change the choice.
+    settings_version = 3
+    #: Columns by name, "" for none; data without them do not change the choice.
     column: str = Setting("")
-    title: str = Setting(NO_TITLE)
+    title: str = Setting("")
+    subtitle: str = Setting("")
+    color: str = Setting("")
+    group: str = Setting("")
+    sort: str = Setting("")
+    descending: bool = Setting(False)
+    words: str = Setting("", schema_only=True)
     image_size: int = Setting(120)
     #: Values of the image column, with the number of earlier rows that have the same
     #: one: rows change places when the data are sorted.
     selected_images: list[tuple[str, int]] = Setting([], schema_only=True)
     auto_commit: bool = Setting(True)
+    #: What a workflow of Orange3-ImageAnalytics chose by position; see `old_settings`.
+    old_choices: dict[str, Any] = Setting({}, schema_only=True)
 
     class Error(OWWidget.Error):
         no_image_column = Msg(
@@ -59,217 +119,300 @@ class OWImageViewer(OWWidget):
         no_rows = Msg("The data have no rows.")
 
     def __init__(self) -> None:
-        super().__init__()
+        OWWidget.__init__(self)
+        ConcurrentWidgetMixin.__init__(self)
         self.data: Table | None = None
-        self.shown_column = ""
-        self.shown_title = NO_TITLE
-        self._values: list[str] = []
-        self._numbered: list[tuple[str, int]] = []
-        self._titles: list[str] = []
-        self._preview: Preview | None = None
+        self.sources: Sequence[str | None] = []
+        self._found = False
+        self._sender = SelectionSender(self, self._send)
+        self._numbered: list[tuple[str, int]] | None = None
+        self._captions: TableCaptions | None = None
+        self._typing = QTimer(self, singleShot=True, interval=_TYPING_PAUSE)
+        self._typing.timeout.connect(self._on_words)
         self._make_gui()
+        self.settingsAboutToBePacked.connect(self._store_selection)
 
     # GUI ---------------------------------------------------------------------
 
     def _make_gui(self) -> None:
-        box = gui.vBox(self.controlArea, "Images")
+        def add(form: QFormLayout, label: str, field: Any, tip: str = "") -> None:
+            field.setToolTip(tip)
+            form.addRow(label, field)
+            form.labelForField(field).setBuddy(field)
+
+        self.column_combo = ColumnCombo(self, "column", self._on_column)
+        self.title_combo = ColumnCombo(
+            self, "title", self._show_captions, "(file name)"
+        )
+        self.subtitle_combo = ColumnCombo(
+            self, "subtitle", self._show_captions, "(none)"
+        )
+        self.color_combo = ColumnCombo(self, "color", self._show_captions, "(none)")
+        self.group_combo = ColumnCombo(self, "group", self._rearrange, "(none)")
+        self.sort_combo = ColumnCombo(self, "sort", self._rearrange, "(order of rows)")
+        self.size_slider = QSlider(
+            Qt.Orientation.Horizontal,
+            minimum=MIN_SIZE,
+            maximum=MAX_SIZE,
+            value=self.image_size,
+        )
+        self.size_slider.valueChanged.connect(self._on_size)
+        form = self._new_form("Images")
+        add(form, "&Image column:", self.column_combo, "Column with the images")
+        add(form, "&Title:", self.title_combo, "Written below each image")
+        add(form, "S&ubtitle:", self.subtitle_combo, "Written below the title")
+        add(form, "&Frame colour:", self.color_combo, "Column that colours the frames")
+        add(form, "Si&ze:", self.size_slider, "Size of the thumbnails (Ctrl + wheel)")
+        form = self._new_form("Order")
+        add(form, "&Group by:", self.group_combo, "A heading for each value")
+        add(form, "S&ort by:", self.sort_combo, "Column that decides the order")
+        self.descending_box = QCheckBox("&Largest first", checked=self.descending)
+        self.descending_box.toggled.connect(self._on_descending)
+        form.addRow("", self.descending_box)
+
+        self.info_label = QLabel("", wordWrap=True)
+        gui.vBox(self.controlArea, "Shown").layout().addWidget(self.info_label)
+        gui.rubber(self.controlArea)
+        gui.auto_send(self.buttonsArea, self, "auto_commit")
+
+        self.filter_edit = QLineEdit(
+            self.words,
+            placeholderText="Show only rows with these words…",
+            clearButtonEnabled=True,
+            toolTip="Words in any column of text or categories, or in the path",
+        )
+        self.filter_edit.setAccessibleName("Filter")
+        self.filter_edit.textChanged.connect(self._typing.start)
+        self.legend = Legend()
+        self.view = ImageGallery()
+        self.view.set_image_size(self.image_size)
+        self.view.setAccessibleName("Images")
+        self.view.selection_changed.connect(self._on_selection)
+        self.view.menu_requested.connect(self._open_menu)
+        self.view.drag_requested.connect(self._drag)
+        self.view.size_changed.connect(self.size_slider.setValue)
+        self.one_image = OneImage(
+            self, self.view, lambda row: self.sources[row], self._title_of
+        )
+        for part in (self.filter_edit, self.legend, self.view):
+            self.mainArea.layout().addWidget(part)
+        self._show_columns()
+        self._show_info()
+
+    def _new_form(self, title: str) -> QFormLayout:
         form = QFormLayout(
             fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow,
             labelAlignment=Qt.AlignmentFlag.AlignLeft,
         )
-        box.layout().addLayout(form)
-        self.column_combo = KeyCombo(self, "shown_column", self._on_column)
-        self.title_combo = KeyCombo(self, "shown_title", self._on_title)
-        self.size_slider = QSlider(
-            Qt.Orientation.Horizontal,
-            minimum=48,
-            maximum=400,
-            value=self.image_size,
-            toolTip="Size of the thumbnails",
-        )
-        self.size_slider.valueChanged.connect(self._on_size)
-        for label, field in (
-            ("&Image column:", self.column_combo),
-            ("&Title:", self.title_combo),
-            ("&Size:", self.size_slider),
-        ):
-            form.addRow(label, field)
-            form.labelForField(field).setBuddy(field)
-        self.info_label = QLabel("", wordWrap=True)
-        box.layout().addWidget(self.info_label)
-        gui.rubber(self.controlArea)
-        gui.auto_send(self.buttonsArea, self, "auto_commit")
-
-        self.view = ImageList()
-        self.view.set_image_size(self.image_size)
-        self.view.setAccessibleName("Images")
-        self.view.selection_changed.connect(self._on_selection)
-        self.view.preview_requested.connect(self._open_preview)
-        self.mainArea.layout().addWidget(self.view)
-        self._show_columns()
-        self._show_info()
+        gui.vBox(self.controlArea, title).layout().addLayout(form)
+        return form
 
     def sizeHint(self) -> QSize:
-        return QSize(900, 600)
+        return QSize(960, 640)
 
     def _show_columns(self) -> None:
-        columns = image_columns(self.data.domain) if self.data is not None else []
-        names = [column.name for column in columns]
-        self.column_combo.setEnabled(bool(names))
-        self.title_combo.setEnabled(bool(names))
-        self.column_combo.clear()
-        self.title_combo.clear()
-        if not names or self.data is None:
-            return
-        self.shown_column = self.column if self.column in names else names[0]
-        self.column_combo.set_items({name: name for name in names})
-        domain = self.data.domain
-        titles = [*domain.metas, *domain.class_vars]
-        labels: dict[object, str] = {NO_TITLE: "(file name)"}
-        labels |= {variable.name: variable.name for variable in titles}
-        self.shown_title = self.title if self.title in labels else NO_TITLE
-        self.title_combo.set_items(labels)
+        domain = self.data.domain if self.data is not None else None
+        images = image_columns(domain, self.column) if domain is not None else []
+        self.column_combo.set_columns(images)
+        others: list[Variable] = []
+        if domain is not None and images:
+            others = [*domain.metas, *domain.class_vars, *domain.attributes]
+        for combo in (self.title_combo, self.subtitle_combo, self.sort_combo):
+            combo.set_columns(others)
+        coloured = [v for v in others if v.is_discrete or v.is_continuous]
+        self.color_combo.set_columns(coloured)
+        self.group_combo.set_columns([v for v in others if v.is_discrete])
+        self.descending_box.setEnabled(bool(self.sort_combo.column))
+        self.filter_edit.setEnabled(bool(images))
 
     def _show_info(self) -> None:
-        n, k = len(self._values), len(self.view.selected_rows())
-        text = f"{n} image{'s' * (n != 1)}, {k} selected" if n else "No images"
-        hint = "Space shows the selected image in full size." if n else ""
-        self.info_label.setText(f"{text}\n{hint}")
+        n, shown = len(self.sources), len(self.view.order)
+        n_selected = int(self.view.selected.sum())
+        hidden = n_selected - int(self.view.selected[self.view.order].sum())
+        text = f"{n:,} image{'s' * (n != 1)}" if n else "No images"
+        if shown < n:
+            text = f"{shown:,} of {text}"
+        if n:
+            text += f", {n_selected:,} selected"
+            text += f" ({hidden:,} of them not shown)" if hidden else ""
+            text += "\nSpace or a double click shows an image in full size."
+        self.info_label.setText(text)
 
-    # input -------------------------------------------------------------------
+    # images ------------------------------------------------------------------
 
     @Inputs.data
     def set_data(self, data: Table | None) -> None:
+        self._store_selection()
+        self._sender.cancel()
         self.clear_messages()
-        if self._preview is not None:
-            self._preview.close()
+        self.one_image.hide()
         self.data = data
+        old_settings.settle(self, data)
         self._show_columns()
-        if data is not None and not self.column_combo.count():
+        if data is not None and not self.column_combo.column:
             self.Error.no_image_column()
         elif data is not None and not len(data):
             self.Information.no_rows()
-        self._show_images()
-        self.commit.now()
+        self._find_images()
 
-    def _image_column(self) -> Variable | None:
-        if self.data is None or not self.column_combo.count():
-            return None
-        return self.data.domain[self.shown_column]
-
-    def _show_images(self) -> None:
-        column = self._image_column()
-        chosen = {(value, number) for value, number in self.selected_images}
-        if column is None or self.data is None:
-            self._values, self._titles, sources = [], [], []
-        else:
-            sources = image_sources(self.data, column)
-            self._values = texts(self.data, column)
-            self._titles = self._make_titles()
-        self.view.set_images(sources, self._titles)
-        # selecting calls _on_selection, which stores what is selected now
-        self._numbered = numbered_values(self._values)
-        self.view.select_rows(
-            [row for row, value in enumerate(self._numbered) if value in chosen]
-        )
+    def _find_images(self) -> None:
+        """Show other images: the data or their column have changed."""
+        self.cancel()
+        self.sources, self._numbered, self._found = [], None, False
+        self.view.set_images([])
+        self._show_captions()
         self._show_info()
+        if self._column is None:
+            self.commit.now()
+        else:
+            self._rearrange()
 
-    def _make_titles(self) -> list[str]:
-        if self.data is None or self.shown_title == NO_TITLE:
-            return [file_name(value) for value in self._values]
-        return texts(self.data, self.data.domain[self.shown_title])
+    def _rearrange(self) -> None:
+        """Show the images in another order, or others of them."""
+        column = self._column
+        self.descending_box.setEnabled(bool(self.sort_combo.column))
+        if column is None:
+            return
+        spec = ArrangeSpec(
+            self.group_combo.column, self.sort_combo.column, self.descending, self.words
+        )
+        chosen = None if self._found else {(v, n) for v, n in self.selected_images}
+        self.start(run, self.data, column, spec, chosen)
+
+    def on_done(self, result: Images) -> None:
+        if result.sources is not None:
+            self._found = True
+            self.sources = result.sources
+            self.view.set_images(result.sources)
+            self.view.selected[result.selected] = True
+        self.view.arrange(result.arrangement.order, result.arrangement.groups)
+        self._show_info()
+        if result.sources is not None:
+            self.commit.now()
+
+    @property
+    def _column(self) -> Variable | None:
+        return self._variable(self.column_combo)
+
+    def _variable(self, combo: ColumnCombo) -> Variable | None:
+        if self.data is None or not combo.column:
+            return None
+        return self.data.domain[combo.column]
 
     def _on_column(self) -> None:
-        self.column = self.shown_column
-        self._show_images()
-        self.commit.deferred()
+        self.selected_images = []
+        self._find_images()
 
-    def _on_title(self) -> None:
-        self.title = self.shown_title
-        self._titles = self._make_titles()
-        self.view.set_titles(self._titles)
+    def _on_descending(self, descending: bool) -> None:
+        self.descending = descending
+        self._rearrange()
+
+    def _on_words(self) -> None:
+        self.words = self.filter_edit.text()
+        self._rearrange()
 
     def _on_size(self, size: int) -> None:
         self.image_size = size
         self.view.set_image_size(size)
 
-    # output ------------------------------------------------------------------
+    # captions ----------------------------------------------------------------
+
+    def _show_captions(self) -> None:
+        """Say of each image what the combos ask for."""
+        colour, column = self._variable(self.color_combo), self._column
+        if self.data is None or column is None:
+            self._captions = None
+            self.legend.set_variable(None)
+            return
+        self._captions = TableCaptions(
+            self.data,
+            column,
+            self._variable(self.title_combo),
+            self._variable(self.subtitle_combo),
+            colour,
+        )
+        self.legend.set_variable(colour, self._captions.low, self._captions.high)
+        self.view.set_captions(self._captions.captions())
+
+    # selection ---------------------------------------------------------------
 
     def _on_selection(self) -> None:
-        rows = self.view.selected_rows()
-        self.selected_images = [self._numbered[row] for row in rows]
         self._show_info()
         self.commit.deferred()
 
     @gui.deferred
     def commit(self) -> None:
-        rows = self.view.selected_rows() if self.data is not None else []
-        self.Outputs.selected_data.send(
-            self.data[rows] if rows and self.data is not None else None
-        )
-        self.Outputs.data.send(create_annotated_table(self.data, rows))
+        self._sender.select(self.data, self.view.selected_rows())
+        self.setInvalidated(self._sender.task is not None)
 
-    # preview -----------------------------------------------------------------
+    def _send(self, selection: Selection) -> None:
+        self.Outputs.selected_data.send(selection.selected)
+        self.Outputs.data.send(selection.annotated)
+        self.setInvalidated(self.task is not None)
 
-    def _open_preview(self) -> None:
-        row = self.view.currentIndex().row()
-        if row < 0 or self.data is None:
+    def setInvalidated(self, state: bool) -> None:
+        # what is downstream waits for the tables too
+        super().setInvalidated(state or self._sender.task is not None)
+
+    def _store_selection(self) -> None:
+        if not self._found or self.data is None or self._column is None:
             return
-        if self._preview is None:
-            self._preview = Preview(self)
-            self._preview.step.connect(self._step_preview)
-        column = self._image_column()
-        sources = image_sources(self.data[row : row + 1], column)
-        self._preview.show_image(sources[0], self._titles[row])
+        if self._numbered is None:
+            self._numbered = numbered_rows(self.data, self._column)
+        rows = self.view.selected_rows()
+        self.selected_images = [self._numbered[row] for row in rows]
 
-    def _step_preview(self, places: int) -> None:
-        row = self.view.currentIndex().row() + places
-        if 0 <= row < len(self._values):
-            self.view.setCurrentIndex(self.view.model().index(row, 0))
-            self._open_preview()
+    # one image ---------------------------------------------------------------
+
+    def _title_of(self, row: int) -> str:
+        return self._captions.title(row) if self._captions else ""
+
+    def _selected_sources(self) -> list[str]:
+        rows = self.view.order[self.view.selected[self.view.order]]
+        return [source for row in rows if (source := self.sources[row])]
+
+    def _open_menu(self, place: QPoint) -> None:
+        menu = self.one_image.menu(self._selected_sources())
+        menu.addSeparator()
+        menu.addAction("Select &all", self.view.select_all)
+        menu.addAction("&Invert selection", self.view.invert_selection)
+        menu.popup(place)
+
+    def _drag(self) -> None:
+        row = self.view.current_row
+        picture = self.view.loader.image(row) if row >= 0 else None
+        sources = self._selected_sources()
+        if sources:
+            drag_away(self, sources, picture)
+
+    # end ---------------------------------------------------------------------
 
     def onDeleteWidget(self) -> None:
         self.view.loader.close()
-        if self._preview is not None:
-            self._preview.close_loader()
-            self._preview.close()
+        self.one_image.close()
+        self._sender.shutdown()
+        self.shutdown()
         super().onDeleteWidget()
 
     def send_report(self) -> None:
         self.report_items(
             "Images",
             [
-                ("Image column", self.shown_column),
-                ("Images", len(self._values)),
-                ("Selected", len(self.view.selected_rows())),
+                ("Image column", self.column_combo.column),
+                ("Images", len(self.sources)),
+                ("Filter", self.words or None),
+                ("Grouped by", self.group_combo.column or None),
+                ("Sorted by", self.sort_combo.column or None),
+                ("Frame colour", self.color_combo.column or None),
+                ("Selected", int(self.view.selected.sum())),
             ],
         )
-        if len(self._values):
-            buffer = QBuffer()
-            buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-            self.view.viewport().grab().save(buffer, "PNG")
-            content = base64.b64encode(bytes(buffer.data())).decode()
-            self.report_raw(f'<img src="data:image/png;base64,{content}"/>')
+        if len(self.view.order):
+            self.report_raw(picture_of(self.view.viewport()))
 
-
-def texts(table: Table, variable: Variable) -> list[str]:
-    """Return a column's values as they are shown."""
-    return [variable.str_val(value) for value in table.get_column(variable)]
-
-
-def numbered_values(values: Sequence[str]) -> list[tuple[str, int]]:
-    """Tell equal values apart by how many came before."""
-    seen: Counter[str] = Counter()
-    numbered = []
-    for value in values:
-        numbered.append((value, seen[value]))
-        seen[value] += 1
-    return numbered
-
-
-def file_name(value: str) -> str:
-    """Return the last part of a path or address."""
-    return value.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    @classmethod
+    def migrate_settings(cls, settings: dict[str, Any], version: int | None) -> None:
+        old_settings.image_viewer(settings)
 
 
 if __name__ == "__main__":
