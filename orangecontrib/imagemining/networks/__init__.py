@@ -1,8 +1,14 @@
 """The networks, a file a family, found by name in one registry. Needs torch alone."""
 
 # importing a family registers its networks
+from orangecontrib.imagemining.networks import alexnet as alexnet
+from orangecontrib.imagemining.networks import inception_resnet as inception_resnet
+from orangecontrib.imagemining.networks import inception_v3 as inception_v3
+from orangecontrib.imagemining.networks import inception_v4 as inception_v4
+from orangecontrib.imagemining.networks import resnet as resnet
 from orangecontrib.imagemining.networks import squeezenet as squeezenet
 from orangecontrib.imagemining.networks import toy as toy
+from orangecontrib.imagemining.networks import vgg as vgg
 from orangecontrib.imagemining.networks._base import Network as Network
 from orangecontrib.imagemining.networks._registry import (
     create_network as create_network,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from torch import Tensor, nn
 
 from orangecontrib.imagemining.networks._base import Network, pooled
@@ -19,21 +21,22 @@ class Toy(Network):
         Number of logits.
     """
 
+    min_size = 7
+
     def __init__(self, num_classes: int = 10) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.num_features = 8
+        self.stage_sizes = [4, 8]
+        self.stage_names = ["stem", "body"]
         self.stem = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU())
         self.body = nn.Sequential(nn.Conv2d(4, 8, 3, stride=2), nn.ReLU())
         self.classifier = nn.Linear(self.num_features, num_classes)
 
-    @property
-    def stage_sizes(self) -> list[int]:
-        return [4, 8]
-
-    def forward_stages(self, x: Tensor) -> list[Tensor]:
-        stem = self.stem(x)
-        return [stem, self.body(stem)]
+    def run_stages(self, x: Tensor) -> Iterator[Tensor]:
+        x = self.stem(x)
+        yield x
+        yield self.body(x)
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
         vector = pooled(features)
@@ -46,5 +49,5 @@ class Toy(Network):
 
 @register_network
 def toy(num_classes: int = 10) -> Toy:
-    """A toy: 450 parameters with 10 classes, no published weights."""
+    """A toy: 498 parameters with 10 classes, no published weights."""
     return Toy(num_classes)
