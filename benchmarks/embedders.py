@@ -26,7 +26,7 @@ from threadpoolctl import threadpool_limits
 from orangecontrib.imagemining.embedders import LocalEmbedder
 from orangecontrib.imagemining.embedders.cache import VectorCache
 from orangecontrib.imagemining.images import find_images
-from orangecontrib.imagemining.specs import VIEWS, EmbedderSpec
+from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.weights import WEIGHTS
 
 SEEDS = (0, 1, 2)
@@ -72,9 +72,10 @@ def main() -> None:
     for folder in arguments.folders:
         paths, categories = sample(folder, arguments.most)
         for network, weights in WEIGHTS.items():
-            LocalEmbedder(EmbedderSpec(network, "features"))(paths[:1])  # warm up
+            # warm up
+            LocalEmbedder(EmbedderSpec(network, weights.layers[0].name))(paths[:1])
             for layer in weights.layers:
-                for views in VIEWS:
+                for views in weights.views:
                     spec = EmbedderSpec(network, layer.name, views)
                     start = time.perf_counter()
                     result = LocalEmbedder(spec, cache=VectorCache())(paths)

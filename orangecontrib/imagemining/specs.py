@@ -41,6 +41,9 @@ class Preprocess:
     scale : what a pixel of 0–255 is multiplied with first (1 or 1/255).
     interpolation : filter for resizing.
     channels : order in which the network expects the colours.
+    as_stored : take the pixels as the file has them: neither turned upright as the
+        camera noted, nor transparent parts made white, nor grey stretched to 8 bits.
+    swapped_columns : two columns of pixels that change places after resizing.
     """
 
     size: tuple[int, int]
@@ -49,6 +52,8 @@ class Preprocess:
     scale: float = 1.0
     interpolation: Literal["lanczos", "bicubic", "bilinear"] = "bilinear"
     channels: Literal["RGB", "BGR"] = "RGB"
+    as_stored: bool = False
+    swapped_columns: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,11 @@ class Weights:
     preprocess : what the images must go through for these weights.
     license, trained_on : whose they are.
     top1, top5 : share of images read right, as published (None: not published).
+    views : how often an image may be looked at.
+    advice : what to know before choosing it; shown to users.
+    plain_columns : beginning of the columns' names where they must equal, for Orange,
+        those that another add-on wrote (see `tables.embedding`); "" for names that
+        tell network and layer.
     """
 
     title: str
@@ -96,6 +106,9 @@ class Weights:
     trained_on: str
     top1: float | None = None
     top5: float | None = None
+    views: tuple[int, ...] = VIEWS
+    advice: str = ""
+    plain_columns: str = ""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,32 +31,53 @@ Tensors = dict[str, NDArray[Any]]
 
 _CAFFE_MEANS = (104.006, 116.669, 122.679)
 
+# Blue, green, red: the authors trained in Caffe, which reads images by OpenCV.
+# benchmarks/top1.py tells whether they are fed so: about 66 % top-1 and 86 % top-5
+# on ImageNet's samples, where the order RGB gives some 20 points less.
+_SQUEEZENET1_1 = Weights(
+    name="squeezenet1_1-imagenet-caffe",
+    source=("ndf", "example_models/weights/squeezenet_weights.pkl"),
+    source_sha256="f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1",
+    tensors_sha256="40371f9755a3aced964bc562b310028f3cd66263d6bcfd8b751f09e1b0ff2d94",
+    preprocess=Preprocess(
+        size=(227, 227), mean=_CAFFE_MEANS, interpolation="lanczos", channels="BGR"
+    ),
+    layers=(
+        Layer("features", 512, "mean over positions of fire9"),
+        Layer("stages", 1152, "means of fire5, fire7 and fire9 side by side"),
+        Layer("logits", 1000, "one number for each class of ImageNet"),
+    ),
+    title="SqueezeNet 1.1",
+    license="MIT (package ndf); network by Iandola et al., BSD-2-Clause",
+    trained_on="ImageNet, 1,000 classes",
+)
+
+# Orange3-ImageAnalytics feeds red, green, blue, with the means of blue, green, red. It
+# means to swap the colours, but swaps the image's first and third column of pixels. It
+# takes pixels as stored. Models saved with it know no other vectors than these.
+_SQUEEZENET_IMAGEANALYTICS = replace(
+    _SQUEEZENET1_1,
+    preprocess=replace(
+        _SQUEEZENET1_1.preprocess,
+        channels="RGB",
+        as_stored=True,
+        swapped_columns=(0, 2),
+    ),
+    layers=(Layer("logits", 1000, "one number for each class of ImageNet"),),
+    views=(1,),
+    title="SqueezeNet as in Orange3-ImageAnalytics",
+    advice=(
+        "Only for workflows and models made with that add-on: it gives its very"
+        " numbers, with the colours in the wrong order. For all else prefer"
+        f" {_SQUEEZENET1_1.title}."
+    ),
+    plain_columns="n",
+)
+
 #: Networks with published weights.
 WEIGHTS: dict[str, Weights] = {
-    # Blue, green, red: the authors trained in Caffe, which reads images by OpenCV.
-    # benchmarks/top1.py tells whether they are fed so: about 66 % top-1 and 86 % top-5
-    # on ImageNet's samples, where the order RGB gives some 20 points less.
-    "squeezenet1_1": Weights(
-        name="squeezenet1_1-imagenet-caffe",
-        source=("ndf", "example_models/weights/squeezenet_weights.pkl"),
-        source_sha256=(
-            "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
-        ),
-        tensors_sha256=(
-            "40371f9755a3aced964bc562b310028f3cd66263d6bcfd8b751f09e1b0ff2d94"
-        ),
-        preprocess=Preprocess(
-            size=(227, 227), mean=_CAFFE_MEANS, interpolation="lanczos", channels="BGR"
-        ),
-        layers=(
-            Layer("features", 512, "mean over positions of fire9"),
-            Layer("stages", 1152, "means of fire5, fire7 and fire9 side by side"),
-            Layer("logits", 1000, "one number for each class of ImageNet"),
-        ),
-        title="SqueezeNet 1.1",
-        license="MIT (package ndf); network by Iandola et al., BSD-2-Clause",
-        trained_on="ImageNet, 1,000 classes",
-    ),
+    "squeezenet1_1": _SQUEEZENET1_1,
+    "squeezenet_imageanalytics": _SQUEEZENET_IMAGEANALYTICS,
 }
 
 

@@ -19,6 +19,7 @@ from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.weights import WEIGHTS, load_weights
 
 FEATURES = EmbedderSpec("squeezenet1_1", "features")
+OLD = Path(__file__).parents[1] / "data" / "old_workflows"
 
 
 def embedder(spec: EmbedderSpec = FEATURES) -> LocalEmbedder:
@@ -52,6 +53,30 @@ def test_vectors_are_right(make_folder: Callable[..., Path], layer: str) -> None
     for path, vector in zip(paths, result.vectors, strict=True):
         expected = by_hand(path, layer)
         np.testing.assert_allclose(vector, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_vectors_of_the_old_add_on() -> None:
+    # as Orange3-ImageAnalytics 0.13.0 itself computed them, see the script
+    # make_old_workflows.py; among the images are grey, transparent, turned ones and one
+    # of 16 bits
+    spec = EmbedderSpec("squeezenet_imageanalytics", "logits")
+    with np.load(OLD / "vectors.npz") as content:
+        paths, expected = content["paths"], content["vectors"]
+    assert len(paths) == 16
+    result = embedder(spec)([str(OLD / path) for path in paths])
+    assert result.reasons == [None] * 16
+    error = np.abs(result.vectors - expected).max(axis=1) / np.abs(expected).max(axis=1)
+    assert dict(zip(paths, error > 1e-5, strict=True)) == dict.fromkeys(paths, False)
+    # the right network gives others
+    right = embedder(EmbedderSpec("squeezenet1_1", "logits"))(
+        [str(OLD / path) for path in paths]
+    )
+    assert (np.abs(right.vectors - expected).max(axis=1) > 1).all()
+
+
+def test_views_are_those_of_the_network(make_folder: Callable[..., Path]) -> None:
+    with pytest.raises(UnknownNameError, match="8 views cannot be had, only 1"):
+        embedder(EmbedderSpec("squeezenet_imageanalytics", "logits", 8))
 
 
 def test_all_images_across_batches_keep_their_order(

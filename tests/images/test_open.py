@@ -379,3 +379,27 @@ def test_damaged_files_of_all_kinds_raise_only_image_errors(tmp_path: Path) -> N
                     n_failed += 1
                     assert str(ex)
     assert n_failed > 50
+
+
+def test_as_stored(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+
+    def read(image: Image.Image, name: str = "image.png", **options: object) -> object:
+        image.save(tmp_path / name, **options)
+        with ImageReader() as reader:
+            return reader.read(str(tmp_path / name), as_stored=True)
+
+    orientation = Image.Exif()
+    orientation[0x0112] = 6
+    turned = read(Image.new("RGB", (4, 2)), exif=orientation)
+    assert turned.size == (4, 2)
+    transparent = read(Image.new("RGBA", (2, 2), (10, 20, 30, 0)))
+    assert transparent.getpixel((0, 0)) == (10, 20, 30)
+    deep = read(Image.fromarray(np.array([[7, 900]], np.uint16)))
+    assert [deep.getpixel((x, 0))[0] for x in range(2)] == [7, 255]
+    assert {turned.mode, transparent.mode, deep.mode} == {"RGB"}
+    # what breaks off is refused all the same
+    halves().save(path)
+    path.write_bytes(path.read_bytes()[:70])
+    with ImageReader() as reader, pytest.raises(DamagedImageError):
+        reader.read(str(path), as_stored=True)

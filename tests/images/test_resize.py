@@ -61,3 +61,13 @@ def test_eight_views_are_all_different_and_start_with_the_image() -> None:
 def test_views_need_square_images() -> None:
     with pytest.raises(ValueError, match="square"):
         turned(np.zeros((1, 4, 5, 3), np.uint8), 1)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_swapped_columns(mode: str) -> None:
+    pixels = np.arange(24, dtype=np.uint8).reshape(4, 6).repeat(10, 0).repeat(10, 1)
+    image = Image.fromarray(pixels).convert(mode)
+    plain = prepare(image, Preprocess(size=(4, 6)))
+    swapped = prepare(image, Preprocess(size=(4, 6), swapped_columns=(0, 2)))
+    np.testing.assert_array_equal(swapped, plain[:, [2, 1, 0, 3, 4, 5]])
+    assert (swapped != plain).any()

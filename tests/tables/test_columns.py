@@ -9,7 +9,11 @@ from Orange.data import (
     Table,
 )
 
-from orangecontrib.imagemining.tables import image_columns, image_sources
+from orangecontrib.imagemining.tables import (
+    image_columns,
+    image_sources,
+    possible_image_columns,
+)
 
 
 def image_variable(name: str, origin: str = "") -> StringVariable:
@@ -28,6 +32,26 @@ def test_columns_marked_as_images() -> None:
     text = image_variable("text")
     domain = Domain([number, kind], None, [StringVariable("other"), text])
     assert image_columns(domain) == [text, kind]
+
+
+def test_column_that_was_chosen_though_not_marked() -> None:
+    text, number = StringVariable("other"), ContinuousVariable("number")
+    marked = image_variable("text")
+    domain = Domain([number], None, [text, marked])
+    assert image_columns(domain, "other") == [marked, text]
+    assert image_columns(domain, "text") == [marked]
+    for impossible in ("number", "nothing"):
+        assert image_columns(domain, impossible) == [marked]
+
+
+def test_columns_that_may_hold_images() -> None:
+    names = [StringVariable(name) for name in "abc"]
+    names[1].attributes = {"type": "image"}
+    number = ContinuousVariable("number")
+    kind = DiscreteVariable("kind", ("x",))
+    domain = Domain([kind], None, [number, *names, DiscreteVariable("d")])
+    columns = possible_image_columns(domain)
+    assert [column.name for column in columns] == ["b", "a", "c", "d"]
 
 
 def test_sources_are_below_the_origin() -> None:

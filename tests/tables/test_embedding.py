@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 from conftest import picture
 from Orange.classification import LogisticRegressionLearner
-from Orange.data import ContinuousVariable, Domain, StringVariable, Table
+from Orange.data import (
+    ContinuousVariable,
+    DiscreteVariable,
+    Domain,
+    StringVariable,
+    Table,
+)
 from PIL import Image
 
 from orangecontrib.imagemining.specs import EmbedderSpec
@@ -18,9 +24,12 @@ from orangecontrib.imagemining.tables import embed_table, table_from_folder
 from orangecontrib.imagemining.tables.embedding import (
     ComputeEmbeddings,
     EmbeddingColumn,
+    PlainColumn,
 )
 
 FEATURES = EmbedderSpec("squeezenet1_1", "features")
+OLD = EmbedderSpec("squeezenet_imageanalytics", "logits")
+OLD_DATA = Path(__file__).parents[1] / "data" / "old_workflows"
 
 
 def coloured(folder: Path, seed: int, n: int = 4) -> Path:
@@ -203,3 +212,84 @@ def test_images_are_embedded_once_a_table(
     monkeypatch.setattr(ComputeEmbeddings, "__call__", counting)
     new.transform(out.domain)
     assert calls == [3]
+
+
+def old_output() -> Table:
+    """Return what Orange3-ImageAnalytics made of its images: plain columns."""
+    with np.load(OLD_DATA / "vectors.npz") as content:
+        pairs = [
+            (path, vector)
+            for path, vector in zip(content["paths"], content["vectors"], strict=True)
+            if path.startswith("images/")
+        ]
+    image = StringVariable("image")
+    image.attributes = {"type": "image", "origin": str(OLD_DATA)}
+    category = DiscreteVariable("category", ("discs", "stripes"))
+    columns = [ContinuousVariable(f"n{index}") for index in range(1000)]
+    return Table.from_numpy(
+        Domain(columns, category, [image]),
+        np.array([vector for _, vector in pairs], float),
+        np.array([float("stripes" in path) for path, _ in pairs]),
+        np.array([[path] for path, _ in pairs], object),
+    )
+
+
+def without_vectors(table: Table) -> Table:
+    return table.transform(Domain([], table.domain.class_vars, table.domain.metas))
+
+
+def ours(table: Table) -> Table:
+    images = without_vectors(table)
+    embedded = embed_table(images, images.domain["image"], OLD).embedded
+    assert embedded is not None
+    return embedded
+
+
+def test_model_of_the_old_add_on_goes_on_working() -> None:
+    old = old_output()
+    model = LogisticRegressionLearner()(old[::2])
+    model = pickle.loads(pickle.dumps(model))
+    new = ours(old)
+    expected = model(old, model.Probs)
+    assert len(set(model(old))) == 2
+    np.testing.assert_allclose(model(new, model.Probs), expected, atol=1e-5)
+
+
+def test_old_columns_equal_plain_ones() -> None:
+    old = old_output()
+    new = ours(old)
+    assert [v.name for v in new.domain.attributes[::999]] == ["n0", "n999"]
+    assert new.domain.attributes == old.domain.attributes
+    assert hash(new.domain.attributes[7]) == hash(old.domain.attributes[7])
+    assert new.domain.attributes[7] != new.domain.attributes[8]
+    # one stands in for the other, without embedding anything
+    np.testing.assert_array_equal(new.transform(old.domain).X, new.X)
+    changed = old.copy()
+    with changed.unlocked(changed.X):
+        changed.X[:] = 5
+    np.testing.assert_array_equal(changed.transform(new.domain).X, changed.X)
+
+
+def test_old_columns_compute_themselves_where_there_are_none() -> None:
+    old = old_output()
+    images = without_vectors(old)
+    domain = pickle.loads(pickle.dumps(ours(old).domain))
+    np.testing.assert_allclose(images.transform(domain).X, old.X, rtol=1e-3, atol=1e-3)
+    # as there, a table without them has missing values in the plain ones
+    assert np.isnan(images.transform(old.domain).X).all()
+
+
+def test_old_embedding_twice_keeps_both() -> None:
+    twice = embed_table(ours(old_output()), StringVariable("image"), OLD).embedded
+    names = [variable.name for variable in twice.domain.attributes]
+    assert names[1000] == "n0 (1)" and len(set(names)) == 2000
+
+
+def test_equality_of_plain_columns() -> None:
+    shared = ComputeEmbeddings(StringVariable("image"), OLD)
+    column = PlainColumn(shared, 3, "n3")
+    assert column == PlainColumn(shared, 3, "n3")
+    assert hash(column) == hash(PlainColumn(shared, 3, "n3"))
+    assert column != PlainColumn(shared, 4, "n3")
+    assert column != PlainColumn(shared, 3, "n4")
+    assert column != EmbeddingColumn(shared, 3)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orangecontrib.imagemining.exceptions import UnknownNameError
-from orangecontrib.imagemining.specs import VIEWS, EmbedderSpec, Layer, Progress
+from orangecontrib.imagemining.specs import EmbedderSpec, Layer, Progress
 from orangecontrib.imagemining.weights import weights_of
 
 __all__ = ["Embedder", "Embeddings", "check_spec"]
@@ -57,9 +57,10 @@ def check_spec(spec: EmbedderSpec) -> Layer:
         If its network, layer or number of views does not exist.
     """
     weights = weights_of(spec.network)
-    if spec.views not in VIEWS:
+    if spec.views not in weights.views:
         raise UnknownNameError(
-            f"{spec.views} views cannot be had, only {' or '.join(map(str, VIEWS))}"
+            f"{spec.views} views cannot be had, only"
+            f" {' or '.join(map(str, weights.views))}"
         )
     for layer in weights.layers:
         if layer.name == spec.layer:

@@ -176,7 +176,8 @@ class LocalEmbedder:
             if stop.is_set():
                 return []
             try:
-                pixels[place] = prepare(reader.read(source), self._preprocess)
+                image = reader.read(source, self._preprocess.as_stored)
+                pixels[place] = prepare(image, self._preprocess)
             except ImageError as ex:
                 outcomes[place] = str(ex)
         if pixels:

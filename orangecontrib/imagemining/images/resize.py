@@ -23,8 +23,8 @@ def prepare(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
     Parameters
     ----------
     image : of mode L or RGB, as `ImageReader.read` returns it.
-    preprocess : size, filter and order; mean and deviation are left to the engine,
-        which applies them to whole batches.
+    preprocess : size, filter, order and columns to swap; mean and deviation are left
+        to the engine, which applies them to whole batches.
 
     Returns
     -------
@@ -34,6 +34,10 @@ def prepare(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
     # grey stays one channel until after the resize, a third of the work
     resized = image.resize((width, height), _FILTERS[preprocess.interpolation])
     pixels: NDArray[np.uint8] = np.asarray(resized)
+    if preprocess.swapped_columns is not None:
+        first, second = preprocess.swapped_columns
+        pixels = pixels.copy()
+        pixels[:, [first, second]] = pixels[:, [second, first]]
     if pixels.ndim == 2:
         return np.repeat(pixels[:, :, np.newaxis], 3, axis=2)
     if preprocess.channels == "BGR":

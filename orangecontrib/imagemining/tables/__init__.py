@@ -2,6 +2,9 @@
 
 from orangecontrib.imagemining.tables.columns import image_columns as image_columns
 from orangecontrib.imagemining.tables.columns import image_sources as image_sources
+from orangecontrib.imagemining.tables.columns import (
+    possible_image_columns as possible_image_columns,
+)
 from orangecontrib.imagemining.tables.embedding import (
     EmbeddingResult as EmbeddingResult,
 )

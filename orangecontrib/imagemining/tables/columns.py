@@ -7,16 +7,45 @@ from Orange.data import Domain, Table, Variable
 
 from orangecontrib.imagemining.images import locate
 
-__all__ = ["image_columns", "image_sources"]
+__all__ = ["image_columns", "image_sources", "possible_image_columns"]
 
 
-def image_columns(domain: Domain) -> list[Variable]:
-    """Return the columns marked as images, metas first: that is where they belong."""
-    return [
+def image_columns(domain: Domain, chosen: str = "") -> list[Variable]:
+    """Return the columns marked as images, metas first: that is where they belong.
+
+    Parameters
+    ----------
+    domain
+        Of any table.
+    chosen
+        Name of a column that counts too, marked or not, if it could hold images at all:
+        workflows of Orange3-ImageAnalytics may have chosen any text.
+    """
+    columns = [
         variable
         for variable in (*domain.metas, *domain.variables)
         if variable.attributes.get("type") == "image" and not variable.is_continuous
     ]
+    unmarked = [
+        variable
+        for variable in possible_image_columns(domain)
+        if variable.name == chosen and variable not in columns
+    ]
+    return columns + unmarked
+
+
+def possible_image_columns(domain: Domain) -> list[Variable]:
+    """Return the texts and categories among the metas, those marked as images first.
+
+    These are the columns that Orange3-ImageAnalytics offered, in its order.
+    """
+    columns = [
+        variable
+        for variable in domain.metas
+        if variable.is_string or variable.is_discrete
+    ]
+    # sorting keeps the order within the marked and within the others
+    return sorted(columns, key=lambda v: v.attributes.get("type") != "image")
 
 
 def image_sources(table: Table, column: Variable) -> list[str | None]:

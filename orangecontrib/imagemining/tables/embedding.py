@@ -1,4 +1,11 @@
-"""Embeddings as columns that any other table of images can be given too."""
+"""Embeddings as columns that any other table of images can be given too.
+
+The columns have names that tell network and layer. Those of SqueezeNet as in
+Orange3-ImageAnalytics are called n0, n1, … and equal the plain columns of these names
+that the add-on wrote, so that models and other steps of old workflows take one for the
+other (`PlainColumn`). The price: columns n0, n1, … are taken for them wherever they
+come from, as in that add-on.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 from Orange.data import ContinuousVariable, Domain, StringVariable, Table, Variable
 from Orange.data.util import SharedComputeValue, get_unique_names
+from Orange.preprocess.transformation import Identity
 
 from orangecontrib.imagemining.embedders import LocalEmbedder, check_spec
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress, no_progress
 from orangecontrib.imagemining.tables.columns import image_columns, image_sources
+from orangecontrib.imagemining.weights import weights_of
 
-__all__ = ["ComputeEmbeddings", "EmbeddingColumn", "EmbeddingResult", "embed_table"]
+__all__ = [
+    "ComputeEmbeddings",
+    "EmbeddingColumn",
+    "EmbeddingResult",
+    "PlainColumn",
+    "embed_table",
+]
 
 
 class ComputeEmbeddings:
@@ -86,6 +101,29 @@ class EmbeddingColumn(SharedComputeValue):
         return hash((super().__hash__(), self.index))
 
 
+class PlainColumn(EmbeddingColumn, Identity):
+    """One number of the embedding, in a column that equals a plain one of its name.
+
+    Orange takes a column that `Identity` computes from another for the same column. A
+    table that has the plain one keeps its values; for others they are computed.
+
+    Parameters
+    ----------
+    compute_shared, index
+        As for `EmbeddingColumn`.
+    name
+        Of the plain column.
+    """
+
+    InheritEq = True  # tells Orange that __eq__ is not forgotten
+
+    def __init__(
+        self, compute_shared: ComputeEmbeddings, index: int, name: str
+    ) -> None:
+        EmbeddingColumn.__init__(self, compute_shared, index)
+        Identity.__init__(self, ContinuousVariable(name))
+
+
 @dataclass
 class EmbeddingResult:
     """What became of a table's images.
@@ -135,13 +173,22 @@ def embedding_variables(
     """Return the new columns, under names that `domain` does not have yet."""
     compute = ComputeEmbeddings(column, spec)
     size = check_spec(spec).size
-    names = [f"{spec.column_prefix}_{index}" for index in range(size)]
+    plain = weights_of(spec.network).plain_columns
+    prefix = plain or f"{spec.column_prefix}_"
+    names = [f"{prefix}{index}" for index in range(size)]
     taken = {variable.name for variable in (*domain.variables, *domain.metas)}
     if not taken.isdisjoint(names):
         # all of them get a number, so that they stay together
         names = get_unique_names(domain, names, equal_numbers=True)
     return [
-        ContinuousVariable(name, compute_value=EmbeddingColumn(compute, index))
+        ContinuousVariable(
+            name,
+            compute_value=(
+                PlainColumn(compute, index, name)
+                if plain
+                else EmbeddingColumn(compute, index)
+            ),
+        )
         for index, name in enumerate(names)
     ]
 
