@@ -35,7 +35,7 @@ WIDGETS = {
 }
 
 #: settings that differ from the widgets' own
-SAMPLES = {"folder": "samples:synthetic-yeast", "__version__": 1}
+SAMPLES = {"folder": "samples:synthetic-yeast", "__version__": 3}
 COSINE = {"metric_id": 4, "autocommit": True, "__version__": 4}
 TEN_FOLDS = {"resampling": 0, "n_folds": 3, "cv_stratified": True, "__version__": 4}
 WARD = {"linkage": 4, "autocommit": True, "__version__": 2}

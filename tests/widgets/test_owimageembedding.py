@@ -3,12 +3,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from unittest.mock import Mock
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
 from conftest import picture
-from Orange.data import StringVariable, Table
+from Orange.data import Domain, StringVariable, Table
+from Orange.widgets.settings import SettingsHandler
 from Orange.widgets.tests import base
 
 from orangecontrib.imagemining.exceptions import TaskCancelled
@@ -149,13 +150,107 @@ class TestOWImageEmbedding(base.WidgetTest):
         self.send_signal(widget.Inputs.images, self.data, widget=widget)
         self.wait_until_finished(widget)
         self.assertEqual(widget.network, "vgg99")
-        self.assertIn("vgg99", widget.network_combo.currentText())
-        self.assertTrue(widget.Error.failed.is_shown())
+        self.assertEqual(widget.network_combo.currentText(), "vgg99 (not available)")
+        self.assertTrue(widget.Error.not_available.is_shown())
         self.assertIsNone(self.get_output("Embeddings", widget))
         combo = widget.network_combo
         combo.setCurrentIndex(combo.findData("squeezenet1_1"))
         combo.activated.emit(combo.currentIndex())
         self.wait_until_finished(widget)
+        self.assertFalse(widget.Error.not_available.is_shown())
+        self.assertEqual(len(self.get_output("Embeddings", widget)), 3)
+        # back to it, as long as it is in the list
+        combo.setCurrentIndex(combo.findData("vgg99"))
+        combo.activated.emit(combo.currentIndex())
+        self.assertTrue(widget.Error.not_available.is_shown())
+        self.assertIsNone(self.get_output("Embeddings", widget))
+
+    # workflows of Orange3-ImageAnalytics ---------------------------------------------
+
+    def old_widget(self, embedder: int, column: int = 0) -> OWImageEmbedding:
+        settings = {
+            "_auto_apply": True,
+            "cb_embedder_current_id": embedder,
+            "cb_image_attr_current_id": column,
+            "__version__": 1,
+        }
+        return self.create_widget(OWImageEmbedding, stored_settings=settings)
+
+    def test_old_embedder_that_is_not_there(self) -> None:
+        names = ["Inception v3", "VGG-16", "VGG-19", "Painters", "DeepLoc", "OpenFace"]
+        for position, title in zip((0, 2, 3, 4, 5, 6), names, strict=True):
+            with self.subTest(title):
+                widget = self.old_widget(position)
+                self.send_signal(widget.Inputs.images, self.data, widget=widget)
+                self.wait_until_finished(widget)
+                text = widget.network_combo.currentText()
+                self.assertEqual(text, f"{title} (not available)")
+                self.assertIn(title, str(widget.Error.not_available))
+                self.assertIsNone(self.get_output("Embeddings", widget))
+                self.assertNotIn("not available", widget.layer_combo.currentText())
+                self.assertFalse(widget.layer_combo.isEnabled())
+                # it is still chosen when the workflow is saved and opened again
+                settings = widget.settingsHandler.pack_data(widget)
+                again = self.create_widget(OWImageEmbedding, stored_settings=settings)
+                self.assertEqual(again.network, widget.network)
+                self.assertEqual(again.network_combo.currentText(), text)
+
+    def test_old_squeezenet(self) -> None:
+        widget = self.old_widget(1)
+        self.send_signal(widget.Inputs.images, self.data, widget=widget)
+        self.wait_until_finished(widget)
+        columns = self.get_output("Embeddings", widget).domain.attributes
+        self.assertEqual([columns[0].name, columns[-1].name], ["n0", "n999"])
+        self.assertEqual(widget.layer_combo.count(), 1)
+        self.assertEqual(widget.views_combo.count(), 1)
+        self.assertIn("prefer SqueezeNet 1.1", widget.embedder_label.text())
+
+    def test_old_embedders_do_not_become_the_default(self) -> None:
+        with patch.object(SettingsHandler, "update_defaults") as update:
+            for embedder in (1, 4):
+                self.old_widget(embedder).saveSettings()
+            update.assert_not_called()
+            # while the choice of one that is here is kept, as everywhere in Orange
+            self.widget.saveSettings()
+            update.assert_called_once_with(self.widget)
+
+    def test_layer_and_views_follow_the_network_that_is_chosen(self) -> None:
+        self.send(self.data)
+        self.choose("views", 8)
+        self.choose("network", "squeezenet_imageanalytics")
+        self.assertEqual((self.widget.layer, self.widget.views), ("logits", 1))
+        self.assertEqual(self.outputs()[0].X.shape, (3, 1000))
+        self.choose("network", "squeezenet1_1")
+        self.assertEqual(self.outputs()[0].domain.attributes[0].name[:8], "squeezen")
+        self.choose("layer", "features")
+        self.assertEqual(self.outputs()[0].X.shape, (3, 512))
+
+    def test_old_position_of_the_column(self) -> None:
+        second = StringVariable("second")
+        second.attributes = {"type": "image", "origin": str(self.folder)}
+        values = np.array(["a/2.png"] * 3)
+        data = self.data.add_column(second, values, to_metas=True)
+        widget = self.old_widget(1, column=1)
+        self.send_signal(widget.Inputs.images, None, widget=widget)
+        self.assertEqual(widget.old_choices, {"column": 1})
+        self.send_signal(widget.Inputs.images, data, widget=widget)
+        self.wait_until_finished(widget)
+        self.assertEqual(widget.column_combo.currentText(), "second")
+        vectors = self.get_output("Embeddings", widget).X
+        np.testing.assert_allclose(vectors[0], vectors[1])
+        settings = widget.settingsHandler.pack_data(widget)
+        self.assertEqual((settings["column"], settings["old_choices"]), ("second", {}))
+
+    def test_old_workflow_with_paths_that_are_not_marked_as_images(self) -> None:
+        paths = StringVariable("path")
+        rows = [[str(path)] for path in sorted((self.folder / "a").iterdir())]
+        data = Table.from_list(Domain([], None, [paths]), rows)
+        self.send(data)
+        self.assertTrue(self.widget.Error.no_image_column.is_shown())
+        widget = self.old_widget(1)
+        self.send_signal(widget.Inputs.images, data, widget=widget)
+        self.wait_until_finished(widget)
+        self.assertEqual(widget.column_combo.currentText(), "path")
         self.assertEqual(len(self.get_output("Embeddings", widget)), 3)
 
     def test_report(self) -> None:

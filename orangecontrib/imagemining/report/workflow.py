@@ -18,7 +18,7 @@ TEMPLATE = Path(__file__).with_name("workflow.ows")
 _WIDGETS = "orangecontrib.imagemining.widgets"
 _IMPORT = f"{_WIDGETS}.owimportimages.OWImportImages"
 _EMBEDDING = f"{_WIDGETS}.owimageembedding.OWImageEmbedding"
-_VERSION = 1  # of both widgets' settings, as far as we know them
+_VERSION = 3  # of both widgets' settings, as far as we know them
 
 
 def filled_workflow(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from typing import Any
 
 from AnyQt.QtCore import Qt
-from AnyQt.QtWidgets import QFormLayout, QLabel, QPushButton
+from AnyQt.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
 from Orange.data import Table, Variable
 from Orange.widgets import gui
-from Orange.widgets.settings import Setting
+from Orange.widgets.settings import Setting, SettingsHandler
 from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin, TaskState
 from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Input, Msg, Output, OWWidget
@@ -23,6 +24,7 @@ from orangecontrib.imagemining.tables import (
     image_columns,
 )
 from orangecontrib.imagemining.weights import WEIGHTS
+from orangecontrib.imagemining.widgets.utils import old_settings
 from orangecontrib.imagemining.widgets.utils.combos import KeyCombo
 from orangecontrib.imagemining.widgets.utils.tasks import progress_of
 
@@ -38,30 +40,46 @@ def run(
     return embed_table(data, column, spec, progress_of(state))
 
 
+class _Settings(SettingsHandler):
+    """Keeps old workflows' embedders from becoming what new widgets begin with."""
+
+    def update_defaults(self, widget: OWImageEmbedding) -> None:
+        weights = WEIGHTS.get(widget.network)
+        if weights is not None and not weights.plain_columns:
+            super().update_defaults(widget)
+
+
 class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
     name = "Image Embedding"
     description = "Describe each image by numbers from a deep network."
     icon = "icons/ImageEmbedding.svg"
     priority = 120
     keywords = "embedder, features, vectors, deep network, squeezenet, profile"
+    replaces = [
+        "orangecontrib.imageanalytics.widgets.owimageembedding.OWImageEmbedding"
+    ]
 
     class Inputs:
         images = Input("Images", Table)
 
     class Outputs:
         embeddings = Output("Embeddings", Table, default=True)
-        skipped = Output("Skipped Images", Table)
+        # the id is the old add-on's: its links name signals by it, in any language
+        skipped = Output("Skipped Images", Table, id="skipped_images")
 
     want_main_area = False
     resizing_enabled = False
 
-    settings_version = 1
+    settingsHandler = _Settings()
+    settings_version = 3
     #: The column chosen; data without it do not change the choice.
     column: str = Setting("")
     network: str = Setting("squeezenet1_1")
     layer: str = Setting("features")
     views: int = Setting(1)
     auto_apply: bool = Setting(True)
+    #: What a workflow of Orange3-ImageAnalytics leaves to be settled by the data.
+    old_choices: dict[str, Any] = Setting({}, schema_only=True)
 
     class Warning(OWWidget.Warning):
         skipped = Msg("{} of {} images skipped. {}")
@@ -71,6 +89,10 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             "The data have no column with images. Use Import Images to make them."
         )
         all_skipped = Msg("None of the images could be embedded. {}")
+        not_available = Msg(
+            "The embedder {} is not available here. No other was used in its place;"
+            " choose one to go on."
+        )
         failed = Msg("{}")
 
     class Information(OWWidget.Information):
@@ -97,7 +119,8 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         box.layout().addLayout(form)
 
         def add(label: str, setting: str, tip: str) -> KeyCombo:
-            combo = KeyCombo(self, setting, self._on_choice)
+            callback = self._on_network if setting == "network" else self._on_choice
+            combo = KeyCombo(self, setting, callback)
             combo.setToolTip(tip)
             form.addRow(label, combo)
             # the label's & letter leads to its box
@@ -116,10 +139,14 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             "views",
             "Eight views suit images that have no up and down, such as cells",
         )
-        self.network_combo.set_items(
-            {name: weights.title for name, weights in WEIGHTS.items()}
+        networks = {name: weights.title for name, weights in WEIGHTS.items()}
+        if self.network not in networks:
+            networks[self.network] = f"{self._network_title()} (not available)"
+        self.network_combo.set_items(networks)
+        # long titles begin alike, so they must not be cut
+        self.network_combo.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToContents
         )
-        self.views_combo.set_items(VIEWS_LABELS)
         self._show_layers()
         self._show_columns()
         self.embedder_label = QLabel("", wordWrap=True, minimumWidth=340)
@@ -141,16 +168,25 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self.buttonsArea.layout().addWidget(self.cancel_button)
         gui.auto_apply(self.buttonsArea, self)
 
+    def _network_title(self) -> str:
+        weights = WEIGHTS.get(self.network)
+        return weights.title if weights else old_settings.title_of(self.network)
+
     def _show_layers(self) -> None:
         weights = WEIGHTS.get(self.network)
+        self.layer_combo.setEnabled(weights is not None)
+        self.views_combo.setEnabled(weights is not None)
         layers = weights.layers if weights else ()
-        self.layer_combo.set_items(
-            {layer.name: f"{layer.name} ({layer.size} numbers)" for layer in layers}
-        )
+        items = {layer.name: f"{layer.name} ({layer.size} numbers)" for layer in layers}
+        self.layer_combo.set_items(items or {self.layer: self.layer})
+        views = weights.views if weights else VIEWS_LABELS
+        self.views_combo.set_items({n: VIEWS_LABELS[n] for n in views})
+
+    def _columns(self) -> list[Variable]:
+        return image_columns(self.data.domain, self.column) if self.data else []
 
     def _show_columns(self) -> None:
-        columns = image_columns(self.data.domain) if self.data else []
-        names = [column.name for column in columns]
+        names = [column.name for column in self._columns()]
         self.column_combo.setEnabled(bool(names))
         if not names:
             self.column_combo.clear()
@@ -161,8 +197,12 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
 
     def _show_embedder(self) -> None:
         weights = WEIGHTS.get(self.network)
-        text = ""
+        text = (
+            f"{self._network_title()} does not run here. Nothing is computed until you"
+            " choose another embedder."
+        )
         if weights:
+            text = ""
             layers = {layer.name: layer.description for layer in weights.layers}
             if self.layer in layers:
                 text = f"{self.layer}: {layers[self.layer]}.\n"
@@ -170,6 +210,8 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
                 f"Trained on {weights.trained_on}. Runs on this computer; no image"
                 " leaves it."
             )
+            if weights.advice:
+                text += f"\n{weights.advice}"
         self.embedder_label.setText(text)
 
     # input -------------------------------------------------------------------
@@ -178,8 +220,17 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
     def set_images(self, data: Table | None) -> None:
         self.cancel()
         self.data = data
+        old_settings.settle(self, data)
         self._show_columns()
         self.commit.now()
+
+    def _on_network(self) -> None:
+        if weights := WEIGHTS.get(self.network):
+            if self.layer not in [layer.name for layer in weights.layers]:
+                self.layer = weights.layers[0].name
+            if self.views not in weights.views:
+                self.views = weights.views[0]
+        self._on_choice()
 
     def _on_choice(self) -> None:
         self.column = self.shown_column or self.column
@@ -199,10 +250,14 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
                 self.Information.no_rows()
             self._finish(None, "No images yet.")
             return
-        columns = {c.name: c for c in image_columns(self.data.domain)}
+        columns = {column.name: column for column in self._columns()}
         if self.shown_column not in columns:
             self.Error.no_image_column()
             self._finish(None, "No images.")
+            return
+        if self.network not in WEIGHTS:
+            self.Error.not_available(self._network_title())
+            self._finish(None, "Choose what is available.")
             return
         spec = EmbedderSpec(self.network, self.layer, self.views)
         try:
@@ -275,6 +330,10 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             ],
         )
         self.report_items("Result", [("Images", self.info_label.text())])
+
+    @classmethod
+    def migrate_settings(cls, settings: dict[str, Any], version: int | None) -> None:
+        old_settings.image_embedding(settings)
 
 
 def main_reasons(skipped: Table) -> str:
