@@ -163,7 +163,7 @@ def embed_table(
         embedded = _with_vectors(table[good], column, spec, result.vectors[good])
     if not good.all():
         reasons = [reason for reason in result.reasons if reason is not None]
-        skipped = _with_reasons(table[~good], reasons)
+        skipped = with_reasons(table[~good], reasons)
     return EmbeddingResult(embedded, skipped)
 
 
@@ -210,7 +210,8 @@ def _with_vectors(
     return wide
 
 
-def _with_reasons(table: Table, reasons: list[str]) -> Table:
+def with_reasons(table: Table, reasons: list[str]) -> Table:
+    """Return the rows with a column that says why each was left out."""
     domain = table.domain
     reason = StringVariable(get_unique_names(domain, "reason"))
     extended = table.transform(

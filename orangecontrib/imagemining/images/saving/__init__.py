@@ -1,0 +1,1 @@
+"""Save many images: plan which file each becomes, then write, and lose nothing."""
