@@ -55,7 +55,13 @@ def test_orange_glue_does_not_import_oranges_widgets(room: str) -> None:
 
 
 def test_widgets_do_not_load_torch() -> None:
-    modules = ("owimportimages", "owimageembedding", "owimageviewer")
+    modules = (
+        "owimportimages",
+        "owimageembedding",
+        "owimageviewer",
+        "owimagegrid",
+        "owsaveimages",
+    )
     imports = "\n".join(f"import {PACKAGE}.widgets.{name}" for name in modules)
     assert "torch" not in loaded_after(imports)
 

@@ -31,6 +31,12 @@ WORKFLOWS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def _forgetful(monkeypatch: pytest.MonkeyPatch) -> None:
+    # what these workflows choose is not to be what new widgets begin with
+    monkeypatch.setattr(OWBaseWidget, "saveSettings", lambda self: None)
+
+
 @pytest.fixture(scope="module")
 def registry() -> WidgetRegistry:
     GuiTest.setUpClass()

@@ -392,7 +392,12 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
 
     @classmethod
     def migrate_settings(cls, settings: dict[str, Any], version: int | None) -> None:
+        is_old = "recent_paths" in settings
         old_settings.import_images(settings)
+        if is_old:
+            # the workflow's folders come first, and do not push out the user's own
+            own = cls.settingsHandler.defaults.get("recent_folders", [])
+            settings["recent_folders"] += own
 
 
 if __name__ == "__main__":
