@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from AnyQt.QtCore import QPoint, QSize, Qt
+from AnyQt.QtCore import QPoint, QSize
 from AnyQt.QtWidgets import (
     QCheckBox,
-    QFormLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from Orange.data import Table, Variable
 from Orange.widgets import gui
 from Orange.widgets.settings import Setting
-from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin, TaskState
+from Orange.widgets.utils.concurrent import TaskState
 from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Input, Msg, Output, OWWidget
 
@@ -29,14 +28,11 @@ from orangecontrib.imagemining.tables.projection import PROJECTIONS
 from orangecontrib.imagemining.widgets.utils import old_settings
 from orangecontrib.imagemining.widgets.utils.captions import TableCaptions
 from orangecontrib.imagemining.widgets.utils.combos import ColumnCombo, KeyCombo
+from orangecontrib.imagemining.widgets.utils.forms import add_row
 from orangecontrib.imagemining.widgets.utils.gridview import GridView
+from orangecontrib.imagemining.widgets.utils.imagewidget import ImageWidget
 from orangecontrib.imagemining.widgets.utils.legend import Legend
-from orangecontrib.imagemining.widgets.utils.oneimage import OneImage
 from orangecontrib.imagemining.widgets.utils.report import picture_of
-from orangecontrib.imagemining.widgets.utils.sending import (
-    Selection,
-    SelectionSender,
-)
 from orangecontrib.imagemining.widgets.utils.tasks import progress_of
 
 FITS = {"fit": "whole", "crop": "cropped, to fill the cell"}
@@ -53,7 +49,7 @@ def run(
     return place_images(data, column, projection, size, positions, progress_of(state))
 
 
-class OWImageGrid(OWWidget, ConcurrentWidgetMixin):
+class OWImageGrid(ImageWidget):
     name = "Image Grid"
     description = "Put similar images side by side."
     icon = "icons/ImageGrid.svg"
@@ -109,13 +105,9 @@ class OWImageGrid(OWWidget, ConcurrentWidgetMixin):
         no_rows = Msg("The data have no rows.")
 
     def __init__(self) -> None:
-        OWWidget.__init__(self)
-        ConcurrentWidgetMixin.__init__(self)
-        self.data: Table | None = None
+        super().__init__()
         self.subset: Table | None = None
         self.grid: ImageGrid | None = None
-        self._sender = SelectionSender(self, self._send)
-        self._captions: TableCaptions | None = None
         #: What the known positions are of.
         self._projected: tuple[int, str] | None = None
         self._asked: tuple[int, str] | None = None
@@ -125,21 +117,22 @@ class OWImageGrid(OWWidget, ConcurrentWidgetMixin):
     # GUI ---------------------------------------------------------------------
 
     def _make_gui(self) -> None:
-        def add(form: QFormLayout, label: str, field: Any, tip: str) -> None:
-            field.setToolTip(tip)
-            form.addRow(label, field)
-            form.labelForField(field).setBuddy(field)
-
         self.column_combo = ColumnCombo(self, "column", self._find_images)
         self.label_combo = ColumnCombo(self, "label", self._show_captions, "(none)")
         self.color_combo = ColumnCombo(self, "color", self._show_captions, "(none)")
         self.fit_combo = KeyCombo(self, "fit", self._on_fit)
         self.fit_combo.set_items(FITS)
-        form = self._new_form("Images")
-        add(form, "&Image column:", self.column_combo, "Column with the images")
-        add(form, "&Label:", self.label_combo, "Written below images that are large")
-        add(form, "&Frame colour:", self.color_combo, "Column that colours the frames")
-        add(form, "S&hown:", self.fit_combo, "How images that are not square are shown")
+        form = self.new_form("Images")
+        add_row(form, "&Image column:", self.column_combo, "Column with the images")
+        add_row(
+            form, "&Label:", self.label_combo, "Written below images that are large"
+        )
+        add_row(
+            form, "&Frame colour:", self.color_combo, "Column that colours the frames"
+        )
+        add_row(
+            form, "S&hown:", self.fit_combo, "How images that are not square are shown"
+        )
 
         self.projection_combo = KeyCombo(self, "projection", self._place)
         self.projection_combo.set_items(PROJECTIONS)
@@ -151,8 +144,10 @@ class OWImageGrid(OWWidget, ConcurrentWidgetMixin):
         for spin in (self.columns_spin, QLabel("×"), self.rows_spin):
             size.addWidget(spin)
         size.addStretch(1)
-        form = self._new_form("Grid")
-        add(form, "&Similar by:", self.projection_combo, "How a plane is made first")
+        form = self.new_form("Grid")
+        add_row(
+            form, "&Similar by:", self.projection_combo, "How a plane is made first"
+        )
         form.addRow("", self.auto_box)
         form.addRow("Columns × rows:", size)
         gui.vBox(self.controlArea, "Shown").layout().addWidget(self._new_info())
@@ -165,25 +160,15 @@ class OWImageGrid(OWWidget, ConcurrentWidgetMixin):
         self.buttonsArea.layout().addWidget(self.cancel_button)
         gui.auto_send(self.buttonsArea, self, "auto_commit")
         self.legend = Legend()
-        self.view = GridView()
-        self.view.setAccessibleName("Images")
+        self.set_view(GridView())
         self.view.set_crop(self.fit == "crop")
         self.view.selection_changed.connect(self._on_selection)
         self.view.menu_requested.connect(self._open_menu)
-        self.one_image = OneImage(self, self.view, self._source_of, self._title_of)
         self.mainArea.layout().addWidget(self.legend)
         self.mainArea.layout().addWidget(self.view)
         self._show_columns()
         self._show_size()
         self._show_info()
-
-    def _new_form(self, title: str) -> QFormLayout:
-        form = QFormLayout(
-            fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow,
-            labelAlignment=Qt.AlignmentFlag.AlignLeft,
-        )
-        gui.vBox(self.controlArea, title).layout().addLayout(form)
-        return form
 
     def _new_spin(self, value: int, tip: str) -> QSpinBox:
         spin = QSpinBox(minimum=1, maximum=1000, value=value, toolTip=tip)
@@ -258,7 +243,7 @@ class OWImageGrid(OWWidget, ConcurrentWidgetMixin):
     def _find_images(self) -> None:
         """Show other images: the data or their column have changed."""
         self.cancel()
-        self._sender.cancel()
+        self.sender_of_tables.cancel()
         self.clear_messages()
         self.one_image.hide()
         self.grid = None
@@ -276,7 +261,7 @@ class OWImageGrid(OWWidget, ConcurrentWidgetMixin):
             self.Information.cancelled,
         ):
             message.clear()
-        data, column = self.data, self._column
+        data, column = self.data, self.image_column
         self.Error.no_image_column(shown=data is not None and column is None)
         if data is None or column is None:
             self._show_nothing()
@@ -342,15 +327,6 @@ class OWImageGrid(OWWidget, ConcurrentWidgetMixin):
         self._show_info()
         self.commit.now()
 
-    @property
-    def _column(self) -> Variable | None:
-        return self._variable(self.column_combo)
-
-    def _variable(self, combo: ColumnCombo) -> Variable | None:
-        if self.data is None or not combo.column:
-            return None
-        return self.data.domain[combo.column]
-
     # what is seen ------------------------------------------------------------
 
     def _on_fit(self) -> None:
@@ -367,21 +343,21 @@ class OWImageGrid(OWWidget, ConcurrentWidgetMixin):
 
     def _show_captions(self) -> None:
         """Say of each image what the combos ask for."""
-        colour, column = self._variable(self.color_combo), self._column
+        colour, column = self.variable(self.color_combo), self.image_column
         if self.grid is None or self.data is None or column is None:
-            self._captions = None
+            self.captions = None
             self.legend.set_variable(None)
             return
-        self._captions = TableCaptions(
+        self.captions = TableCaptions(
             self.data,
             column,
-            self._variable(self.label_combo),
+            self.variable(self.label_combo),
             colour=colour,
             named=False,
         )
-        self.legend.set_variable(colour, self._captions.low, self._captions.high)
-        self.view.set_colours(self._captions.colours())
-        self.view.set_captions(self._captions.captions())
+        self.legend.set_variable(colour, self.captions.low, self.captions.high)
+        self.view.set_colours(self.captions.colours())
+        self.view.set_captions(self.captions.captions())
 
     def _show_subset(self) -> None:
         self.Warning.no_subset.clear()
@@ -404,17 +380,8 @@ class OWImageGrid(OWWidget, ConcurrentWidgetMixin):
     def commit(self) -> None:
         groups = self.view.groups
         rows = np.flatnonzero(groups)
-        self._sender.select(self.data, rows, groups if self.grid else None)
-        self.setInvalidated(self._sender.task is not None)
-
-    def _send(self, selection: Selection) -> None:
-        self.Outputs.selected_data.send(selection.selected)
-        self.Outputs.data.send(selection.annotated)
-        self.setInvalidated(self.task is not None)
-
-    def setInvalidated(self, state: bool) -> None:
-        # what is downstream waits for the tables too
-        super().setInvalidated(state or self._sender.task is not None)
+        self.sender_of_tables.select(self.data, rows, groups if self.grid else None)
+        self.setInvalidated(self.sender_of_tables.task is not None)
 
     def _store_selection(self) -> None:
         if self.grid is not None:
@@ -425,30 +392,20 @@ class OWImageGrid(OWWidget, ConcurrentWidgetMixin):
 
     # one image ---------------------------------------------------------------
 
-    def _title_of(self, row: int) -> str:
-        return self._captions.title(row) if self._captions else ""
-
-    def _source_of(self, row: int) -> str | None:
+    def source_of(self, row: int) -> str | None:
         return self.grid.sources[row] if self.grid else None
 
     def _open_menu(self, place: QPoint) -> None:
         if self.grid is None:
             return
         rows = np.flatnonzero(self.view.groups)
-        menu = self.one_image.menu([s for r in rows if (s := self._source_of(r))])
+        menu = self.one_image.menu([s for r in rows if (s := self.source_of(r))])
         menu.addSeparator()
         menu.addAction("Select &all", self.view.select_all)
         menu.addAction("Show the &whole grid", lambda: self.view.set_zoom(1.0))
         menu.popup(place)
 
     # end ---------------------------------------------------------------------
-
-    def onDeleteWidget(self) -> None:
-        self.view.loader.close()
-        self.one_image.close()
-        self._sender.shutdown()
-        self.shutdown()
-        super().onDeleteWidget()
 
     def send_report(self) -> None:
         self.report_items(

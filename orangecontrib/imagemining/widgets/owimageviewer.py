@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from AnyQt.QtCore import QPoint, QSize, Qt, QTimer
-from AnyQt.QtWidgets import QCheckBox, QFormLayout, QLabel, QLineEdit, QSlider
+from AnyQt.QtWidgets import QCheckBox, QLabel, QLineEdit, QSlider
 from Orange.data import Table, Variable
 from Orange.widgets import gui
 from Orange.widgets.settings import Setting
 from Orange.widgets.utils.annotated_data import ANNOTATED_DATA_SIGNAL_NAME
-from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin, TaskState
+from Orange.widgets.utils.concurrent import TaskState
 from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Input, Msg, Output, OWWidget
 
@@ -27,18 +27,15 @@ from orangecontrib.imagemining.widgets.utils import old_settings
 from orangecontrib.imagemining.widgets.utils.captions import TableCaptions
 from orangecontrib.imagemining.widgets.utils.combos import ColumnCombo
 from orangecontrib.imagemining.widgets.utils.desktop import drag_away
+from orangecontrib.imagemining.widgets.utils.forms import add_row
 from orangecontrib.imagemining.widgets.utils.gallery import (
     MAX_SIZE,
     MIN_SIZE,
     ImageGallery,
 )
+from orangecontrib.imagemining.widgets.utils.imagewidget import ImageWidget
 from orangecontrib.imagemining.widgets.utils.legend import Legend
-from orangecontrib.imagemining.widgets.utils.oneimage import OneImage
 from orangecontrib.imagemining.widgets.utils.report import picture_of
-from orangecontrib.imagemining.widgets.utils.sending import (
-    Selection,
-    SelectionSender,
-)
 from orangecontrib.imagemining.widgets.utils.tasks import progress_of
 
 _TYPING_PAUSE = 250  # ms without a key until the filter is applied
@@ -77,7 +74,7 @@ def run(
     return Images(image_sources(data, column), arrangement, selected)
 
 
-class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
+class OWImageViewer(ImageWidget):
     name = "Image Viewer"
     description = "Look at images and select some."
     icon = "icons/ImageViewer.svg"
@@ -119,14 +116,10 @@ class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
         no_rows = Msg("The data have no rows.")
 
     def __init__(self) -> None:
-        OWWidget.__init__(self)
-        ConcurrentWidgetMixin.__init__(self)
-        self.data: Table | None = None
+        super().__init__()
         self.sources: Sequence[str | None] = []
         self._found = False
-        self._sender = SelectionSender(self, self._send)
         self._numbered: list[tuple[str, int]] | None = None
-        self._captions: TableCaptions | None = None
         self._typing = QTimer(self, singleShot=True, interval=_TYPING_PAUSE)
         self._typing.timeout.connect(self._on_words)
         self._make_gui()
@@ -135,11 +128,6 @@ class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
     # GUI ---------------------------------------------------------------------
 
     def _make_gui(self) -> None:
-        def add(form: QFormLayout, label: str, field: Any, tip: str = "") -> None:
-            field.setToolTip(tip)
-            form.addRow(label, field)
-            form.labelForField(field).setBuddy(field)
-
         self.column_combo = ColumnCombo(self, "column", self._on_column)
         self.title_combo = ColumnCombo(
             self, "title", self._show_captions, "(file name)"
@@ -157,15 +145,19 @@ class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
             value=self.image_size,
         )
         self.size_slider.valueChanged.connect(self._on_size)
-        form = self._new_form("Images")
-        add(form, "&Image column:", self.column_combo, "Column with the images")
-        add(form, "&Title:", self.title_combo, "Written below each image")
-        add(form, "S&ubtitle:", self.subtitle_combo, "Written below the title")
-        add(form, "&Frame colour:", self.color_combo, "Column that colours the frames")
-        add(form, "Si&ze:", self.size_slider, "Size of the thumbnails (Ctrl + wheel)")
-        form = self._new_form("Order")
-        add(form, "&Group by:", self.group_combo, "A heading for each value")
-        add(form, "S&ort by:", self.sort_combo, "Column that decides the order")
+        form = self.new_form("Images")
+        add_row(form, "&Image column:", self.column_combo, "Column with the images")
+        add_row(form, "&Title:", self.title_combo, "Written below each image")
+        add_row(form, "S&ubtitle:", self.subtitle_combo, "Written below the title")
+        add_row(
+            form, "&Frame colour:", self.color_combo, "Column that colours the frames"
+        )
+        add_row(
+            form, "Si&ze:", self.size_slider, "Size of the thumbnails (Ctrl + wheel)"
+        )
+        form = self.new_form("Order")
+        add_row(form, "&Group by:", self.group_combo, "A heading for each value")
+        add_row(form, "S&ort by:", self.sort_combo, "Column that decides the order")
         self.descending_box = QCheckBox("&Largest first", checked=self.descending)
         self.descending_box.toggled.connect(self._on_descending)
         form.addRow("", self.descending_box)
@@ -184,28 +176,16 @@ class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
         self.filter_edit.setAccessibleName("Filter")
         self.filter_edit.textChanged.connect(self._typing.start)
         self.legend = Legend()
-        self.view = ImageGallery()
+        self.set_view(ImageGallery())
         self.view.set_image_size(self.image_size)
-        self.view.setAccessibleName("Images")
         self.view.selection_changed.connect(self._on_selection)
         self.view.menu_requested.connect(self._open_menu)
         self.view.drag_requested.connect(self._drag)
         self.view.size_changed.connect(self.size_slider.setValue)
-        self.one_image = OneImage(
-            self, self.view, lambda row: self.sources[row], self._title_of
-        )
         for part in (self.filter_edit, self.legend, self.view):
             self.mainArea.layout().addWidget(part)
         self._show_columns()
         self._show_info()
-
-    def _new_form(self, title: str) -> QFormLayout:
-        form = QFormLayout(
-            fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow,
-            labelAlignment=Qt.AlignmentFlag.AlignLeft,
-        )
-        gui.vBox(self.controlArea, title).layout().addLayout(form)
-        return form
 
     def sizeHint(self) -> QSize:
         return QSize(960, 640)
@@ -243,7 +223,7 @@ class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
     @Inputs.data
     def set_data(self, data: Table | None) -> None:
         self._store_selection()
-        self._sender.cancel()
+        self.sender_of_tables.cancel()
         self.clear_messages()
         self.one_image.hide()
         self.data = data
@@ -262,14 +242,14 @@ class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
         self.view.set_images([])
         self._show_captions()
         self._show_info()
-        if self._column is None:
+        if self.image_column is None:
             self.commit.now()
         else:
             self._rearrange()
 
     def _rearrange(self) -> None:
         """Show the images in another order, or others of them."""
-        column = self._column
+        column = self.image_column
         self.descending_box.setEnabled(bool(self.sort_combo.column))
         if column is None:
             return
@@ -289,15 +269,6 @@ class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
         self._show_info()
         if result.sources is not None:
             self.commit.now()
-
-    @property
-    def _column(self) -> Variable | None:
-        return self._variable(self.column_combo)
-
-    def _variable(self, combo: ColumnCombo) -> Variable | None:
-        if self.data is None or not combo.column:
-            return None
-        return self.data.domain[combo.column]
 
     def _on_column(self) -> None:
         self.selected_images = []
@@ -319,20 +290,20 @@ class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
 
     def _show_captions(self) -> None:
         """Say of each image what the combos ask for."""
-        colour, column = self._variable(self.color_combo), self._column
+        colour, column = self.variable(self.color_combo), self.image_column
         if self.data is None or column is None:
-            self._captions = None
+            self.captions = None
             self.legend.set_variable(None)
             return
-        self._captions = TableCaptions(
+        self.captions = TableCaptions(
             self.data,
             column,
-            self._variable(self.title_combo),
-            self._variable(self.subtitle_combo),
+            self.variable(self.title_combo),
+            self.variable(self.subtitle_combo),
             colour,
         )
-        self.legend.set_variable(colour, self._captions.low, self._captions.high)
-        self.view.set_captions(self._captions.captions())
+        self.legend.set_variable(colour, self.captions.low, self.captions.high)
+        self.view.set_captions(self.captions.captions())
 
     # selection ---------------------------------------------------------------
 
@@ -342,30 +313,21 @@ class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
 
     @gui.deferred
     def commit(self) -> None:
-        self._sender.select(self.data, self.view.selected_rows())
-        self.setInvalidated(self._sender.task is not None)
-
-    def _send(self, selection: Selection) -> None:
-        self.Outputs.selected_data.send(selection.selected)
-        self.Outputs.data.send(selection.annotated)
-        self.setInvalidated(self.task is not None)
-
-    def setInvalidated(self, state: bool) -> None:
-        # what is downstream waits for the tables too
-        super().setInvalidated(state or self._sender.task is not None)
+        self.sender_of_tables.select(self.data, self.view.selected_rows())
+        self.setInvalidated(self.sender_of_tables.task is not None)
 
     def _store_selection(self) -> None:
-        if not self._found or self.data is None or self._column is None:
+        if not self._found or self.data is None or self.image_column is None:
             return
         if self._numbered is None:
-            self._numbered = numbered_rows(self.data, self._column)
+            self._numbered = numbered_rows(self.data, self.image_column)
         rows = self.view.selected_rows()
         self.selected_images = [self._numbered[row] for row in rows]
 
     # one image ---------------------------------------------------------------
 
-    def _title_of(self, row: int) -> str:
-        return self._captions.title(row) if self._captions else ""
+    def source_of(self, row: int) -> str | None:
+        return self.sources[row]
 
     def _selected_sources(self) -> list[str]:
         rows = self.view.order[self.view.selected[self.view.order]]
@@ -386,13 +348,6 @@ class OWImageViewer(OWWidget, ConcurrentWidgetMixin):
             drag_away(self, sources, picture)
 
     # end ---------------------------------------------------------------------
-
-    def onDeleteWidget(self) -> None:
-        self.view.loader.close()
-        self.one_image.close()
-        self._sender.shutdown()
-        self.shutdown()
-        super().onDeleteWidget()
 
     def send_report(self) -> None:
         self.report_items(
