@@ -202,8 +202,10 @@ class TestGridView(base.GuiTest):
     def test_crop_fills_the_cell(self) -> None:
         image = Image.new("RGB", (90, 30), "red")
         image.paste((0, 0, 255), (30, 0, 60, 30))
+        image.save(self.folder / "long.png")
         self.show()
-        image.save(self.folder / "0.png")
+        self.view.set_images([str(self.folder / "long.png")] * 6)
+        self.view.arrange(self.cells, 2, 4)
         top = self.view.rect_of(0).topLeft() + QPoint(50, 12)
         wait_for(lambda: self.view.loader.image(0))
         self.assertEqual(self.colour(top), (255, 255, 255))
