@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from AnyQt.QtCore import QPoint, QSize, Qt, QTimer
-from AnyQt.QtWidgets import QCheckBox, QLabel, QLineEdit, QSlider
+from AnyQt.QtWidgets import QCheckBox, QLabel, QSlider
 from Orange.data import Table, Variable
 from Orange.widgets import gui
 from Orange.widgets.settings import Setting
@@ -27,7 +27,7 @@ from orangecontrib.imagemining.widgets.utils import old_settings
 from orangecontrib.imagemining.widgets.utils.captions import TableCaptions
 from orangecontrib.imagemining.widgets.utils.combos import ColumnCombo
 from orangecontrib.imagemining.widgets.utils.desktop import drag_away
-from orangecontrib.imagemining.widgets.utils.forms import add_row
+from orangecontrib.imagemining.widgets.utils.forms import HintEdit, add_row
 from orangecontrib.imagemining.widgets.utils.gallery import (
     MAX_SIZE,
     MIN_SIZE,
@@ -167,7 +167,7 @@ class OWImageViewer(ImageWidget):
         gui.rubber(self.controlArea)
         gui.auto_send(self.buttonsArea, self, "auto_commit")
 
-        self.filter_edit = QLineEdit(
+        self.filter_edit = HintEdit(
             self.words,
             placeholderText="Show only rows with these words…",
             clearButtonEnabled=True,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
-from AnyQt.QtCore import Qt
+from AnyQt.QtCore import QEvent, QObject, Qt
+from AnyQt.QtGui import QColor, QPalette
 from AnyQt.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -16,8 +18,17 @@ from AnyQt.QtWidgets import (
     QWidget,
 )
 
-__all__ = ["NoteLabel", "add_row", "button", "folder_combo", "new_form", "text_field"]
+__all__ = [
+    "HintEdit",
+    "NoteLabel",
+    "add_row",
+    "button",
+    "folder_combo",
+    "new_form",
+    "text_field",
+]
 
+_HINT_OPACITY = 140  # of 255
 _BREAK = "\u200b"  # not seen; a line may end there
 _LONG_WORD = re.compile(r"\S{30,}")
 
@@ -35,6 +46,38 @@ class NoteLabel(QLabel):
 
     def text(self) -> str:
         return super().text().replace(_BREAK, "")
+
+
+class _HintColour(QObject):
+    """Keeps a field's hint visible: Orange's dark theme leaves hints black on black."""
+
+    def __init__(self, field: QWidget) -> None:
+        super().__init__(field)
+        self._field = field
+        field.installEventFilter(self)
+        self._set()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.PaletteChange:
+            self._set()
+        return False
+
+    def _set(self) -> None:
+        role = QPalette.ColorRole
+        colour = QColor(self._field.palette().color(role.Text))
+        colour.setAlpha(_HINT_OPACITY)
+        if self._field.palette().color(role.PlaceholderText) != colour:
+            palette = QPalette()  # the other colours stay the theme's
+            palette.setColor(role.PlaceholderText, colour)
+            self._field.setPalette(palette)
+
+
+class HintEdit(QLineEdit):
+    """A line of text whose `placeholderText` is seen on dark ground too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._hint_colour = _HintColour(self)
 
 
 def _with_breaks(word: re.Match[str]) -> str:
@@ -69,6 +112,7 @@ def folder_combo() -> QComboBox:
     combo.setSizeAdjustPolicy(
         QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
     )
+    combo.hint_colour = _HintColour(combo)
     return combo
 
 
@@ -86,7 +130,7 @@ def text_field(
     on_choice: Callable[[], None],
 ) -> QLineEdit:
     """Return a field for a setting that is a text."""
-    edit = QLineEdit(getattr(master, setting), clearButtonEnabled=True)
+    edit = HintEdit(getattr(master, setting), clearButtonEnabled=True)
 
     def typed(text: str) -> None:
         setattr(master, setting, text)
