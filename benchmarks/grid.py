@@ -130,8 +130,6 @@ def table_of(vectors: Floats):  # type: ignore[no-untyped-def]  # Orange has no 
 
 def one(path: str, method: str) -> None:
     """Measure one thing, as the fresh process does, and print it."""
-    import resource
-
     from orangecontrib.imagemining.tables.grid import assign, grid_shape
     from orangecontrib.imagemining.tables.projection import project
 
@@ -144,11 +142,19 @@ def one(path: str, method: str) -> None:
     middle = time.perf_counter()
     layout = assign(positions, *grid_shape(len(positions)))
     end = time.perf_counter()
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # what a system counts in
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     if method:
         np.save(Path(path).with_name(f"{method}.npy"), positions)
-    print(json.dumps([middle - start, end - middle, memory, layout.cost]))
+    print(json.dumps([middle - start, end - middle, peak_memory(), layout.cost]))
+
+
+def peak_memory() -> float:
+    """Return the most that this process ever used, in MiB; NaN where it is unknown."""
+    # not getrusage: on Linux that counts what the parent had when it called us
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return float("nan")
+    lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+    return int(lines["VmHWM"].split()[0]) / 1024
 
 
 def measure(path: Path, method: str = "") -> tuple[float, float, float, float]:

@@ -191,6 +191,18 @@ class TestOWImageGrid(GridTest):
         choose(self.widget.color_combo, "n1")
         self.assertEqual(self.widget.view._colours.shape, (16, 3))
 
+    def test_zoom_slider(self) -> None:
+        self.send(self.data)
+        self.widget.show()
+        before = self.widget.view.rect_of(3).width()
+        self.widget.zoom_slider.setValue(50)
+        after = self.widget.view.rect_of(3).width()
+        self.assertAlmostEqual(after / before, 32**0.5, delta=0.5)
+        self.widget.view.zoom(2)
+        self.assertEqual(self.widget.zoom_slider.value(), 70)
+        self.send(self.data)
+        self.assertEqual(self.widget.zoom_slider.value(), 0)
+
     def test_labels(self) -> None:
         self.send(self.data)
         self.assertEqual(self.widget.view.captions.n_lines, 0)

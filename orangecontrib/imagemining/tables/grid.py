@@ -18,8 +18,10 @@ images and all cells would not fit into memory, it is approximated:
    through which the free cells travel far. A window in which nothing has changed since
    is passed over. The sweeps end when one gains less than 0.1 %.
 
-``benchmarks/grid.py`` measures how close to the exact cost that comes, and how long it
-takes; the help page of Image Grid has the figures.
+Measured by ``benchmarks/grid.py`` on two cores at 2,500 images, on grids with and
+without spare cells: for projections of photographs the cost is less than 1 % above the
+exact one; for all made-up positions tried less than 3.5 %, most for uniform ones that
+fill the grid. 20,000 images take 3 to 9 s and 212 MiB in all.
 """
 
 from __future__ import annotations

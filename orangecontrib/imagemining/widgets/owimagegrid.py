@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from math import log
 from typing import Any
 
 import numpy as np
-from AnyQt.QtCore import QPoint, QSize
+from AnyQt.QtCore import QPoint, QSize, Qt
 from AnyQt.QtWidgets import (
     QCheckBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QSlider,
     QSpinBox,
 )
 from numpy.typing import NDArray
@@ -29,11 +31,13 @@ from orangecontrib.imagemining.widgets.utils import old_settings
 from orangecontrib.imagemining.widgets.utils.captions import TableCaptions
 from orangecontrib.imagemining.widgets.utils.combos import ColumnCombo, KeyCombo
 from orangecontrib.imagemining.widgets.utils.forms import add_row
-from orangecontrib.imagemining.widgets.utils.gridview import GridView
+from orangecontrib.imagemining.widgets.utils.gridview import MAX_ZOOM, GridView
 from orangecontrib.imagemining.widgets.utils.imagewidget import ImageWidget
 from orangecontrib.imagemining.widgets.utils.legend import Legend
 from orangecontrib.imagemining.widgets.utils.report import picture_of
 from orangecontrib.imagemining.widgets.utils.tasks import progress_of
+
+_ZOOM_STEPS = 100  # of the slider, equal by factor
 
 FITS = {"fit": "whole", "crop": "cropped, to fill the cell"}
 
@@ -134,6 +138,9 @@ class OWImageGrid(ImageWidget):
             form, "S&hown:", self.fit_combo, "How images that are not square are shown"
         )
 
+        self.zoom_slider = QSlider(Qt.Orientation.Horizontal, maximum=_ZOOM_STEPS)
+        add_row(form, "&Zoom:", self.zoom_slider, "Size of the cells (Ctrl + wheel)")
+
         self.projection_combo = KeyCombo(self, "projection", self._place)
         self.projection_combo.set_items(PROJECTIONS)
         self.auto_box = QCheckBox("A&utomatic size", checked=self.auto_size)
@@ -162,6 +169,8 @@ class OWImageGrid(ImageWidget):
         self.legend = Legend()
         self.set_view(GridView())
         self.view.set_crop(self.fit == "crop")
+        self.view.zoomed.connect(self._show_zoom)
+        self.zoom_slider.valueChanged.connect(self._on_zoom)
         self.view.selection_changed.connect(self._on_selection)
         self.view.menu_requested.connect(self._open_menu)
         self.mainArea.layout().addWidget(self.legend)
@@ -331,6 +340,14 @@ class OWImageGrid(ImageWidget):
 
     def _on_fit(self) -> None:
         self.view.set_crop(self.fit == "crop")
+
+    def _on_zoom(self, step: int) -> None:
+        self.view.set_zoom(MAX_ZOOM ** (step / _ZOOM_STEPS))
+
+    def _show_zoom(self, zoom: float) -> None:
+        self.zoom_slider.blockSignals(True)
+        self.zoom_slider.setValue(round(_ZOOM_STEPS * log(zoom, MAX_ZOOM)))
+        self.zoom_slider.blockSignals(False)
 
     def _on_size(self) -> None:
         self.auto_size = self.auto_box.isChecked()

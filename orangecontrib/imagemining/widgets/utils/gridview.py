@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from AnyQt.QtCore import QPoint, QRect, QSize, Qt, QTimer
+from AnyQt.QtCore import pyqtSignal as Signal
 from AnyQt.QtGui import QColor, QImage, QPainter, QPaintEvent, QPalette, QResizeEvent
 from AnyQt.QtWidgets import QWidget
 from numpy.typing import NDArray
@@ -41,7 +42,14 @@ class GridView(ThumbnailView):
     With few cells in view each is drawn with its label and frame; with many, they come
     from one picture of the whole grid that grows as thumbnails are made, so that
     20,000 images move as easily as 20.
+
+    Signals
+    -------
+    zoomed(float)
+        The cells are so many times as large as fits the window.
     """
+
+    zoomed = Signal(float)
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -78,9 +86,8 @@ class GridView(ThumbnailView):
         self._owner = np.full((n_rows, n_columns), -1)
         placed = np.flatnonzero(cells[:, 0] >= 0)
         self._owner[cells[placed, 0], cells[placed, 1]] = placed
-        self._zoom = 1.0
         self._forget_mosaic()
-        self.lay_out()
+        self.set_zoom(1.0)
 
     def set_subset(self, subset: NDArray[np.bool_] | None) -> None:
         """Show the other images faintly; None for no subset."""
@@ -223,6 +230,7 @@ class GridView(ThumbnailView):
         """Make the cells so many times as large as fits the window."""
         self._zoom = min(max(zoom, 1.0), MAX_ZOOM)
         self.lay_out()
+        self.zoomed.emit(self._zoom)
 
     def lay_out(self) -> None:
         window = self.viewport().rect()
