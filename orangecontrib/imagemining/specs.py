@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
+    "DENSE_VIEWS",
+    "FITS",
+    "PROBABILITIES",
     "VIEWS",
     "EmbedderSpec",
     "Layer",
@@ -20,9 +23,21 @@ __all__ = [
 #: raise `TaskCancelled` to stop the caller.
 Progress = Callable[..., None]
 
-#: How often an image may be looked at: as it is, or in its eight turns by 90° and
-#: mirror images, whose vectors are averaged.
-VIEWS = (1, 8)
+#: How often an image may be looked at, each time whole or in part; the vectors are
+#: averaged. `images.crops` tells what the numbers of crops stand for.
+VIEWS = (1, 2, 8, 10, 12, 144)
+
+#: Looking at an image everywhere at once, in one size or several, and at its mirror
+#: image: for VGG, whose paper does it so.
+DENSE_VIEWS = ("dense", "dense-multiscale")
+
+#: How an image meets a network of another shape: stretched to it; cut to its shape,
+#: keeping the centre; or whole, with margins.
+FITS = ("stretch", "crop", "pad")
+
+#: Layer of what a network says of an image: the probabilities of its classes. The one
+#: of any view sum to 1, and so does their mean over views.
+PROBABILITIES = "probabilities"
 
 
 def no_progress(fraction: float, status: str = "") -> None:
@@ -44,6 +59,8 @@ class Preprocess:
     as_stored : take the pixels as the file has them: neither turned upright as the
         camera noted, nor transparent parts made white, nor grey stretched to 8 bits.
     swapped_columns : two columns of pixels that change places after resizing.
+    shortest : what the image's shorter side is brought to before the centre, of `size`,
+        is cut out of it, as published; None if nothing is.
     """
 
     size: tuple[int, int]
@@ -54,6 +71,7 @@ class Preprocess:
     channels: Literal["RGB", "BGR"] = "RGB"
     as_stored: bool = False
     swapped_columns: tuple[int, int] | None = None
+    shortest: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,11 +97,22 @@ class Weights:
     Attributes
     ----------
     title : what people call the network.
-    name : file name, without ending, under which they are kept.
-    source : distribution and path of the file that carries them.
+    name : file name, without ending, under which they are kept once converted.
+    network : name of the network in the registry of networks; several weights may be
+        of one network.
+    num_classes : number of the network's logits.
+    stage_sizes : numbers of channels at the ends of its stages.
+    kind : what it is good for, in two or three words.
+    source : distribution and path in it, of weights that come as a package.
     source_sha256 : checksum of that file.
+    url : address of the published file, of weights that are fetched; their file keeps
+        its name.
+    file_size : bytes of that file, to show (publishers round them); None: not known.
+    sha256 : checksum of that file, or as many first digits as are published; "" if none
+        are. Then the checksum of the first file that fits is noted, and holds from
+        there on.
     tensors_sha256 : checksum of names, shapes and values after conversion; it does
-        not depend on how the file is written.
+        not depend on how the file is written. "": not published.
     layers : where vectors can be taken, with their sizes; the first is the default.
     preprocess : what the images must go through for these weights.
     license, trained_on : whose they are.
@@ -97,13 +126,20 @@ class Weights:
 
     title: str
     name: str
-    source: tuple[str, str]
-    source_sha256: str
-    tensors_sha256: str
     layers: tuple[Layer, ...]
     preprocess: Preprocess
     license: str
     trained_on: str
+    network: str = ""
+    num_classes: int = 1000
+    stage_sizes: tuple[int, ...] = ()
+    kind: str = ""
+    source: tuple[str, str] = ("", "")
+    source_sha256: str = ""
+    url: str = ""
+    file_size: int | None = None
+    sha256: str = ""
+    tensors_sha256: str = ""
     top1: float | None = None
     top5: float | None = None
     views: tuple[int, ...] = VIEWS
@@ -119,15 +155,27 @@ class EmbedderSpec:
     ----------
     network : name in the registry of networks.
     layer : name of one of its layers.
-    views : 1, or 8 for the mean over turns by 90° and mirror images.
+    views : one of `VIEWS` or `DENSE_VIEWS`; the vector is the mean over them.
+    fit : one of `FITS`. Views that see to it themselves have "stretch" here.
     """
 
     network: str
     layer: str
-    views: int = 1
+    views: int | str = 1
+    fit: str = "stretch"
 
     @property
     def column_prefix(self) -> str:
         """Beginning of the names of this embedder's columns."""
-        views = f"_{self.views}views" if self.views != 1 else ""
-        return f"{self.network}_{self.layer}{views}"
+        views = "" if self.views == 1 else f"_{self.views}"
+        views += "views" if views and isinstance(self.views, int) else ""
+        fit = "" if self.fit == "stretch" else f"_{self.fit}"
+        return f"{_short(self.network)}_{self.layer}{fit}{views}"
+
+
+def _short(network: str) -> str:
+    """Return the name without where it is from: "timm:", or an ONNX file's folder."""
+    if ":" not in network:
+        return network
+    name = network.partition(":")[2].replace("\\", "/")
+    return name.rpartition("/")[2].removesuffix(".onnx")
