@@ -27,9 +27,12 @@ from orangecontrib.imagemining.embedders import LocalEmbedder
 from orangecontrib.imagemining.embedders.cache import VectorCache
 from orangecontrib.imagemining.images import find_images
 from orangecontrib.imagemining.specs import EmbedderSpec
-from orangecontrib.imagemining.weights import WEIGHTS
+from orangecontrib.imagemining.weights import WEIGHTS, is_here
 
 SEEDS = (0, 1, 2)
+#: Number of views, for the layers named; the others are looked at once.
+_VIEWS = (1, 8)
+_LAYERS = ("features", "stages", "logits")
 
 
 def sample(folder: Path, most: int) -> tuple[list[str], NDArray[np.str_]]:
@@ -72,10 +75,14 @@ def main() -> None:
     for folder in arguments.folders:
         paths, categories = sample(folder, arguments.most)
         for network, weights in WEIGHTS.items():
+            if not is_here(weights):
+                continue
             # warm up
             LocalEmbedder(EmbedderSpec(network, weights.layers[0].name))(paths[:1])
             for layer in weights.layers:
-                for views in weights.views:
+                for views in _VIEWS if layer.name in _LAYERS else (1,):
+                    if views not in weights.views:
+                        continue
                     spec = EmbedderSpec(network, layer.name, views)
                     start = time.perf_counter()
                     result = LocalEmbedder(spec, cache=VectorCache())(paths)

@@ -58,9 +58,11 @@ def test_eight_views_are_all_different_and_start_with_the_image() -> None:
     assert again == {view.tobytes() for view in views}
 
 
-def test_views_need_square_images() -> None:
+def test_turns_need_square_images_mirror_images_do_not() -> None:
+    batch = np.random.default_rng(0).integers(0, 256, (1, 4, 5, 3), dtype=np.uint8)
     with pytest.raises(ValueError, match="square"):
-        turned(np.zeros((1, 4, 5, 3), np.uint8), 1)
+        turned(batch, 1)
+    np.testing.assert_array_equal(turned(batch, 4), batch[:, :, ::-1])
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])

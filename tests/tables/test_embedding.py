@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +20,20 @@ from Orange.data import (
 )
 from PIL import Image
 
+from orangecontrib.imagemining.embedders import LocalEmbedder, class_names
+from orangecontrib.imagemining.exceptions import UnknownNameError
 from orangecontrib.imagemining.specs import EmbedderSpec
-from orangecontrib.imagemining.tables import embed_table, table_from_folder
+from orangecontrib.imagemining.tables import (
+    embed_table,
+    image_sources,
+    table_from_folder,
+)
 from orangecontrib.imagemining.tables.embedding import (
     ComputeEmbeddings,
     EmbeddingColumn,
     PlainColumn,
 )
+from orangecontrib.imagemining.weights import WEIGHTS
 
 FEATURES = EmbedderSpec("squeezenet1_1", "features")
 OLD = EmbedderSpec("squeezenet_imageanalytics", "logits")
@@ -212,6 +220,114 @@ def test_images_are_embedded_once_a_table(
     monkeypatch.setattr(ComputeEmbeddings, "__call__", counting)
     new.transform(out.domain)
     assert calls == [3]
+
+
+def test_several_embedders_side_by_side(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder({"a": 3})
+    (folder / "a" / "1.png").write_bytes(b"")
+    table = table_from_folder(folder).table
+    crop = EmbedderSpec("squeezenet1_1", "stages", 2, "crop")
+    fractions: list[float] = []
+
+    def progress(fraction: float, status: str = "") -> None:
+        fractions.append(fraction)
+
+    # one that is given twice is the same columns
+    result = embed_table(
+        table, table.domain["image"], [FEATURES, crop, FEATURES], progress
+    )
+    names = [variable.name for variable in result.embedded.domain.attributes]
+    assert names[0] == "squeezenet1_1_features_0" and len(names) == 512 + 1152
+    assert names[512] == "squeezenet1_1_stages_crop_2views_0"
+    for spec, part in ((FEATURES, np.s_[:, :512]), (crop, np.s_[:, 512:])):
+        alone = embed_table(table, table.domain["image"], spec).embedded
+        np.testing.assert_array_equal(result.embedded.X[part], alone.X)
+    (row,) = result.skipped
+    assert "empty" in str(row["reason"])
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+    # and they compute themselves
+    new = table_from_folder(make_folder({"c": 2}, "new")).table
+    again = new.transform(result.embedded.domain)
+    assert again.X.shape == (2, 1664) and np.isfinite(again.X).all()
+
+
+def test_images_that_one_of_several_embedders_skips(
+    make_folder: Callable[..., Path],
+) -> None:
+    folder = make_folder({"a": 2})
+    Image.new("RGB", (700, 20)).save(folder / "a" / "2.png")
+    table = table_from_folder(folder).table
+    crops = EmbedderSpec("squeezenet1_1", "features", 144)
+    result = embed_table(table[1:], table.domain["image"], [FEATURES, crops])
+    assert len(result.embedded) == 1 and len(result.skipped) == 1
+    assert "too long" in str(result.skipped[0]["reason"])
+    assert np.isfinite(result.embedded.X).all()
+
+
+def test_no_embedder_and_unknown_ones_among_several(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = table_from_folder(make_folder({"a": 1})).table
+    column = table.domain["image"]
+    with pytest.raises(UnknownNameError, match="No embedder"):
+        embed_table(table, column, [])
+    # before the first has taken its time
+    monkeypatch.setattr(LocalEmbedder, "__call__", None)
+    with pytest.raises(UnknownNameError):
+        embed_table(table, column, [FEATURES, EmbedderSpec("vgg99", "features")])
+
+
+def test_likeliest_classes(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_folder({"a": 3})
+    (folder / "a" / "1.png").write_bytes(b"")
+    table = table_from_folder(folder).table
+    column = table.domain["image"]
+    spec = EmbedderSpec("squeezenet1_1", "features", 2)
+    out = embed_table(table, column, spec, classes=True).embedded
+    new = out.domain.metas[len(table.domain.metas) :]
+    assert [variable.name for variable in new[:3]] == [
+        "squeezenet1_1_class_2views_1",
+        "squeezenet1_1_probability_2views_1",
+        "squeezenet1_1_class_2views_2",
+    ]
+    assert len(new) == 10 and out.X.shape == (2, 512)
+    probabilities = LocalEmbedder(EmbedderSpec("squeezenet1_1", "probabilities", 2))(
+        image_sources(out, column)
+    ).vectors
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-4)
+    for row, expected in zip(out, probabilities, strict=True):
+        order = np.argsort(-expected)[:5]
+        names = [str(row[variable]) for variable in new[::2]]
+        assert names == [class_names()[index] for index in order]
+        shares = [float(row[variable]) for variable in new[1::2]]
+        np.testing.assert_allclose(shares, expected[order], rtol=1e-5)
+    # what is computed again, of a model's table or another one, is the same
+    domain = pickle.loads(pickle.dumps(out.domain))
+    assert domain == out.domain and hash(domain.metas[-1]) == hash(out.domain.metas[-1])
+    again = table.transform(domain)
+    np.testing.assert_array_equal(again.metas[[0, 2], 2:], out.metas[:, 2:])
+    assert np.isnan(again.metas[1, -10:].astype(float)).all()
+    other = embed_table(table, column, FEATURES, classes=True).embedded
+    assert other.domain.metas[-1] != out.domain.metas[-1]
+
+
+def test_classes_of_one_network_come_once_and_only_where_they_are_known(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = table_from_folder(make_folder({"a": 1})).table
+    column = table.domain["image"]
+    stages = EmbedderSpec("squeezenet1_1", "stages")
+    out = embed_table(table, column, [FEATURES, stages], classes=True).embedded
+    assert len(out.domain.metas) == len(table.domain.metas) + 10
+    twice = embed_table(out, column, FEATURES, classes=True).embedded
+    names = [variable.name for variable in twice.domain.metas]
+    assert len(set(names)) == len(names) == len(table.domain.metas) + 20
+    faces = replace(WEIGHTS["squeezenet1_1"], trained_on="faces")
+    monkeypatch.setitem(WEIGHTS, "squeezenet1_1", faces)
+    none = embed_table(table, column, FEATURES, classes=True).embedded
+    assert none.domain.metas == table.domain.metas
 
 
 def old_output() -> Table:

@@ -9,11 +9,27 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from orangecontrib.imagemining.embedders.catalog import card_of
 from orangecontrib.imagemining.exceptions import UnknownNameError
-from orangecontrib.imagemining.specs import EmbedderSpec, Layer, Progress
-from orangecontrib.imagemining.weights import weights_of
+from orangecontrib.imagemining.images import DENSE_SIDES
+from orangecontrib.imagemining.specs import (
+    DENSE_VIEWS,
+    FITS,
+    PROBABILITIES,
+    EmbedderSpec,
+    Layer,
+    Progress,
+)
 
-__all__ = ["Embedder", "Embeddings", "check_spec"]
+__all__ = [
+    "Embedder",
+    "Embeddings",
+    "check_spec",
+    "fits_of",
+    "knows_imagenet",
+    "passes",
+    "views_of",
+]
 
 
 @dataclass
@@ -48,23 +64,88 @@ class Embedder(Protocol):
         """
 
 
-def check_spec(spec: EmbedderSpec) -> Layer:
-    """Return the layer that `spec` names.
+def views_of(network: str) -> tuple[int | str, ...]:
+    """Return how often, or how, images may be looked at.
 
     Raises
     ------
     UnknownNameError
-        If its network, layer or number of views does not exist.
+        If there is no such network.
     """
-    weights = weights_of(spec.network)
-    if spec.views not in weights.views:
+    weights = card_of(network)
+    height, width = weights.preprocess.size
+    views = [n for n in weights.views if n != 8 or height == width]
+    # only VGG's fully connected layers can be applied at all positions
+    return (*views, *(DENSE_VIEWS if network.startswith("vgg") else ()))
+
+
+def fits_of(network: str, views: int | str = 1) -> tuple[str, ...]:
+    """Return how images may meet the network; one entry leaves no choice.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such network.
+    """
+    # what stands in for another add-on's network has to do as that did, and 144 crops
+    # and dense views neither stretch nor cut
+    as_there = bool(card_of(network).plain_columns)
+    alone = as_there or views == 144 or views in DENSE_VIEWS
+    return FITS[:1] if alone else FITS
+
+
+def passes(views: int | str) -> float:
+    """Return how many times the work of one view these take.
+
+    For dense views: of VGG, and for an image of 4:3; they are as many as there are
+    pixels more than 224².
+    """
+    if isinstance(views, int):
+        return views
+    pixels = sum(side * side * 4 / 3 for side in DENSE_SIDES[views])
+    return 2 * pixels / 224**2
+
+
+def knows_imagenet(network: str) -> bool:
+    """Tell whether its logits are ImageNet's 1,000 classes.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such network.
+    """
+    weights = card_of(network)
+    sizes = {layer.name: layer.size for layer in weights.layers}
+    return sizes.get("logits") == 1000 and weights.trained_on.startswith("ImageNet")
+
+
+def check_spec(spec: EmbedderSpec) -> Layer:
+    """Return the layer that `spec` names.
+
+    Besides the network's own layers there is `specs.PROBABILITIES` where it has logits.
+
+    Raises
+    ------
+    UnknownNameError
+        If its network, layer, number of views or fit does not exist.
+    """
+    weights = card_of(spec.network)
+    views = views_of(spec.network)
+    if spec.views not in views:
         raise UnknownNameError(
-            f"{spec.views} views cannot be had, only"
-            f" {' or '.join(map(str, weights.views))}"
+            f"{spec.views} views cannot be had, only {' or '.join(map(str, views))}"
+        )
+    fits = fits_of(spec.network, spec.views)
+    if spec.fit not in fits:
+        raise UnknownNameError(
+            f"With {weights.title} and views {spec.views} images cannot meet the"
+            f" network by '{spec.fit}', only {' or '.join(fits)}"
         )
     for layer in weights.layers:
         if layer.name == spec.layer:
             return layer
+        if layer.name == "logits" and spec.layer == PROBABILITIES:
+            return Layer(PROBABILITIES, layer.size, "the probability of each class")
     raise UnknownNameError(
         f"{weights.title} has no layer '{spec.layer}', only"
         f" {', '.join(layer.name for layer in weights.layers)}"

@@ -24,21 +24,40 @@ __all__ = ["VectorCache", "key_of"]
 _SECONDS_AT_ADDRESS = 600
 
 
-def key_of(spec: EmbedderSpec, source: str) -> Hashable | None:
+def key_of(
+    spec: EmbedderSpec, source: str, version: Hashable = None
+) -> tuple[Hashable, ...] | None:
     """Return what `source`, as it is now, and `spec` are remembered under.
 
+    Parameters
+    ----------
+    spec
+        The embedder; the key begins with it.
+    source
+        Path or address of the image.
+    version
+        What else tells whether the network is still the same.
+
+    Returns
+    -------
     None if there is nothing at that place.
     """
     path = local_path(source)
     if path is None:
         # what lies at an address may change unseen: it is looked at anew now and then
         digest = hashlib.sha256(source.encode("utf8", "replace")).digest()
-        return (spec, digest, int(time.monotonic() // _SECONDS_AT_ADDRESS))
+        return (spec, version, digest, int(time.monotonic() // _SECONDS_AT_ADDRESS))
     try:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return (spec, os.path.abspath(path), status.st_mtime_ns, status.st_size)
+    return (
+        spec,
+        version,
+        os.path.abspath(path),
+        status.st_mtime_ns,
+        status.st_size,
+    )
 
 
 class VectorCache:

@@ -3,6 +3,10 @@
 Knows files, addresses and pixels; knows neither networks nor Orange.
 """
 
+from orangecontrib.imagemining.images.crops import CROPS as CROPS
+from orangecontrib.imagemining.images.crops import DENSE_SIDES as DENSE_SIDES
+from orangecontrib.imagemining.images.crops import crops_of as crops_of
+from orangecontrib.imagemining.images.crops import dense_images as dense_images
 from orangecontrib.imagemining.images.find import FileFilter as FileFilter
 from orangecontrib.imagemining.images.find import FindResult as FindResult
 from orangecontrib.imagemining.images.find import FolderScan as FolderScan

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from orangecontrib.imagemining.networks import create_network
+from orangecontrib.imagemining.networks import Network, create_network
 from orangecontrib.imagemining.weights import load_weights, weights_of
 
-__all__ = ["TorchEngine", "engine_for", "use_one_core"]
+__all__ = ["TorchEngine", "dense_engine_for", "engine_for", "use_one_core"]
 
 
 class TorchEngine:
@@ -22,6 +22,8 @@ class TorchEngine:
     ----------
     network
         Name of a network that has weights.
+    dense
+        For VGG: apply it at all positions of images of any size from 224².
 
     Raises
     ------
@@ -29,13 +31,24 @@ class TorchEngine:
         If they are not to be had.
     """
 
-    def __init__(self, network: str) -> None:
+    def __init__(self, network: str, dense: bool = False) -> None:
         weights = weights_of(network)
-        tensors = load_weights(weights)
-        self._network = create_network(network)
-        self._network.load_state_dict(
-            {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
-        )
+        name = weights.network or network
+        self._network: Network
+        if dense:
+            # the same parameters, which are not to be in memory twice
+            parameters = engine_for(network)._network.state_dict()
+            with torch.device("meta"):
+                self._network = create_network(
+                    name, num_classes=weights.num_classes, dense=True
+                )
+            self._network.load_state_dict(parameters, assign=True)
+        else:
+            tensors = load_weights(weights)
+            self._network = create_network(name, num_classes=weights.num_classes)
+            self._network.load_state_dict(
+                {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
+            )
         # convolutions on processors run nearly twice as fast with channels last
         self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network.eval()
@@ -64,7 +77,9 @@ class TorchEngine:
 
 
 _ENGINES: dict[str, TorchEngine] = {}
+_DENSE: dict[str, TorchEngine] = {}
 _LOCK = threading.Lock()
+_DENSE_LOCK = threading.Lock()
 
 
 def engine_for(network: str) -> TorchEngine:
@@ -73,6 +88,17 @@ def engine_for(network: str) -> TorchEngine:
         if network not in _ENGINES:
             _ENGINES[network] = TorchEngine(network)
         return _ENGINES[network]
+
+
+def dense_engine_for(network: str) -> TorchEngine:
+    """Return the engine that applies VGG at all positions of an image.
+
+    It shares the parameters of `engine_for`'s.
+    """
+    with _DENSE_LOCK:
+        if network not in _DENSE:
+            _DENSE[network] = TorchEngine(network, dense=True)
+        return _DENSE[network]
 
 
 def use_one_core() -> None:
