@@ -191,7 +191,11 @@ def test_save(open_old: Callable[[str], Runner], tmp_path: Path) -> None:
     saving = runner.widget("Save Images")
     assert saving.folder == "/data/lesson/saved"
     assert (saving.file_format, saving.quality) == ("jpeg", 75)
-    assert (saving.resize, saving.width, saving.height) == ("size", 64, 64)
+    assert (saving.resizing, saving.pixel_width, saving.pixel_height) == (
+        "size",
+        64,
+        64,
+    )
     assert (saving.column, saving.category_column) == ("image", "category")
     assert saving.auto_save is False
     assert not (tmp_path / "lesson" / "saved").exists()
@@ -200,15 +204,17 @@ def test_save(open_old: Callable[[str], Runner], tmp_path: Path) -> None:
 def test_embedders_that_are_not_there(open_old: Callable[[str], Runner]) -> None:
     runner = open_old("4-server.ows")
     for title, network, shown in (
-        ("Image Embedding", "painters", "Painters"),
-        ("VGG-19", "vgg19", "VGG-19"),
+        ("Image Embedding", "painters", "Painters (not available)"),
+        ("VGG-19", "vgg19", "VGG-19 (548 MB to download)"),
     ):
         widget = runner.widget(title)
         assert widget.network == network
-        assert widget.network_combo.currentText() == f"{shown} (not available)"
+        assert widget.panel.network_combo.currentText() == shown
     painters, vgg19 = runner.widget("Image Embedding"), runner.widget("VGG-19")
     assert (painters.auto_apply, vgg19.auto_apply) == (False, True)
     assert painters.Error.not_available.is_shown()
+    # nothing is fetched unless the user says so
+    assert vgg19.task is None and vgg19.embedding is None
     assert len(painters.data) == 12
     assert runner.input("Data Table", "Data") is None
     assert ("VGG-19", "Skipped Images", "Skipped", "Data") in links(runner)

@@ -2,20 +2,48 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from pathlib import Path
 from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
-from conftest import picture
+from AnyQt.QtCore import Qt
+from AnyQt.QtWidgets import QFileDialog, QInputDialog
+from conftest import picture, wait_for
 from Orange.data import Domain, StringVariable, Table
 from Orange.widgets.settings import SettingsHandler
 from Orange.widgets.tests import base
+from PIL import Image
 
-from orangecontrib.imagemining.exceptions import TaskCancelled
-from orangecontrib.imagemining.specs import EmbedderSpec
+from orangecontrib.imagemining.embedders.cards import load_card
+from orangecontrib.imagemining.embedders.catalog import inspect_network
+from orangecontrib.imagemining.exceptions import TaskCancelled, WeightsError
+from orangecontrib.imagemining.specs import EmbedderSpec, Progress, Weights
 from orangecontrib.imagemining.tables import table_from_folder
-from orangecontrib.imagemining.widgets.owimageembedding import OWImageEmbedding, run
+from orangecontrib.imagemining.widgets.owimageembedding import OWImageEmbedding
+from orangecontrib.imagemining.widgets.utils import embedderwork
+from orangecontrib.imagemining.widgets.utils.embedderwork import run
+from orangecontrib.imagemining.widgets.utils.ownnetwork import OwnNetworkDialog
+
+
+def onnx_network(path: Path) -> Path:
+    """Write a network of 6 rows and any columns that gives the mean of each colour."""
+    helper = pytest.importorskip("onnx.helper")
+    value = helper.make_tensor_value_info
+    image, vector = (
+        value("image", 1, ["n", 3, 6, None]),
+        value("vector", 1, ["n", 3]),
+    )
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["image"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["vector"]),
+    ]
+    graph = helper.make_graph(nodes, "network", [image], [vector])
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
 
 
 class TestOWImageEmbedding(base.WidgetTest):
@@ -37,7 +65,8 @@ class TestOWImageEmbedding(base.WidgetTest):
         return self.get_output(outputs.embeddings), self.get_output(outputs.skipped)
 
     def choose(self, combo: str, key: object) -> None:
-        combo = getattr(self.widget, f"{combo}_combo")
+        holder = self.widget if combo == "column" else self.widget.panel
+        combo = getattr(holder, f"{combo}_combo")
         index = combo.findData(key)
         self.assertGreaterEqual(index, 0)
         combo.setCurrentIndex(index)
@@ -141,7 +170,7 @@ class TestOWImageEmbedding(base.WidgetTest):
         self.assertEqual(settings["layer"], "stages")
         self.assertEqual(settings["views"], 8)
         widget = self.create_widget(OWImageEmbedding, stored_settings=settings)
-        self.assertEqual(widget.layer_combo.currentData(), "stages")
+        self.assertEqual(widget.panel.layer_combo.currentData(), "stages")
 
     def test_network_that_is_not_there_is_shown_and_not_replaced(self) -> None:
         widget = self.create_widget(
@@ -150,10 +179,12 @@ class TestOWImageEmbedding(base.WidgetTest):
         self.send_signal(widget.Inputs.images, self.data, widget=widget)
         self.wait_until_finished(widget)
         self.assertEqual(widget.network, "vgg99")
-        self.assertEqual(widget.network_combo.currentText(), "vgg99 (not available)")
+        self.assertEqual(
+            widget.panel.network_combo.currentText(), "vgg99 (not available)"
+        )
         self.assertTrue(widget.Error.not_available.is_shown())
         self.assertIsNone(self.get_output("Embeddings", widget))
-        combo = widget.network_combo
+        combo = widget.panel.network_combo
         combo.setCurrentIndex(combo.findData("squeezenet1_1"))
         combo.activated.emit(combo.currentIndex())
         self.wait_until_finished(widget)
@@ -176,24 +207,46 @@ class TestOWImageEmbedding(base.WidgetTest):
         }
         return self.create_widget(OWImageEmbedding, stored_settings=settings)
 
-    def test_old_embedder_that_is_not_there(self) -> None:
-        names = ["Inception v3", "VGG-16", "VGG-19", "Painters", "DeepLoc", "OpenFace"]
-        for position, title in zip((0, 2, 3, 4, 5, 6), names, strict=True):
+    def test_old_embedder_whose_weights_are_not_here(self) -> None:
+        names = ["Inception-v3", "VGG-16", "VGG-19"]
+        for position, title in zip((0, 2, 3), names, strict=True):
             with self.subTest(title):
                 widget = self.old_widget(position)
                 self.send_signal(widget.Inputs.images, self.data, widget=widget)
                 self.wait_until_finished(widget)
-                text = widget.network_combo.currentText()
+                self.assertRegex(
+                    widget.panel.network_combo.currentText(),
+                    rf"^{title} \(\d+ MB to download\)$",
+                )
+                self.assertRegex(
+                    str(widget.Error.not_here), f"weights of {title} .*Press Download"
+                )
+                self.assertIsNone(self.get_output("Embeddings", widget))
+                self.assertFalse(widget.panel.download_button.isHidden())
+                settings = widget.settingsHandler.pack_data(widget)
+                again = self.create_widget(OWImageEmbedding, stored_settings=settings)
+                self.assertEqual(again.network, widget.network)
+
+    def test_old_embedder_that_is_not_there(self) -> None:
+        names = ["Painters", "DeepLoc", "OpenFace"]
+        for position, title in zip((4, 5, 6), names, strict=True):
+            with self.subTest(title):
+                widget = self.old_widget(position)
+                self.send_signal(widget.Inputs.images, self.data, widget=widget)
+                self.wait_until_finished(widget)
+                text = widget.panel.network_combo.currentText()
                 self.assertEqual(text, f"{title} (not available)")
                 self.assertIn(title, str(widget.Error.not_available))
                 self.assertIsNone(self.get_output("Embeddings", widget))
-                self.assertNotIn("not available", widget.layer_combo.currentText())
-                self.assertFalse(widget.layer_combo.isEnabled())
+                self.assertNotIn(
+                    "not available", widget.panel.layer_combo.currentText()
+                )
+                self.assertFalse(widget.panel.layer_combo.isEnabled())
                 # it is still chosen when the workflow is saved and opened again
                 settings = widget.settingsHandler.pack_data(widget)
                 again = self.create_widget(OWImageEmbedding, stored_settings=settings)
                 self.assertEqual(again.network, widget.network)
-                self.assertEqual(again.network_combo.currentText(), text)
+                self.assertEqual(again.panel.network_combo.currentText(), text)
 
     def test_old_squeezenet(self) -> None:
         widget = self.old_widget(1)
@@ -201,13 +254,13 @@ class TestOWImageEmbedding(base.WidgetTest):
         self.wait_until_finished(widget)
         columns = self.get_output("Embeddings", widget).domain.attributes
         self.assertEqual([columns[0].name, columns[-1].name], ["n0", "n999"])
-        self.assertEqual(widget.layer_combo.count(), 1)
-        self.assertEqual(widget.views_combo.count(), 1)
-        self.assertIn("prefer SqueezeNet 1.1", widget.embedder_label.text())
+        self.assertEqual(widget.panel.layer_combo.count(), 1)
+        self.assertEqual(widget.panel.views_combo.count(), 1)
+        self.assertIn("prefer SqueezeNet 1.1", widget.panel.note.text())
 
     def test_old_embedders_do_not_become_the_default(self) -> None:
         with patch.object(SettingsHandler, "update_defaults") as update:
-            for embedder in (1, 4):
+            for embedder in (0, 1, 4):
                 self.old_widget(embedder).saveSettings()
             update.assert_not_called()
             # while the choice of one that is here is kept, as everywhere in Orange
@@ -253,6 +306,292 @@ class TestOWImageEmbedding(base.WidgetTest):
         self.assertEqual(widget.column_combo.currentText(), "path")
         self.assertEqual(len(self.get_output("Embeddings", widget)), 3)
 
+    # fit, views, classes, several embedders ------------------------------------------
+
+    def test_fit_and_views(self) -> None:
+        self.send(self.data[:1])
+        self.choose("fit", "crop")
+        self.choose("views", 10)
+        name = self.outputs()[0].domain.attributes[0].name
+        self.assertEqual(name, "squeezenet1_1_features_crop_10views_0")
+        self.assertIn("10 × the time", self.widget.panel.views_combo.currentText())
+        # 144 crops see to the fit themselves; what was chosen comes back with others
+        self.choose("views", 144)
+        self.assertFalse(self.widget.panel.fit_combo.isEnabled())
+        self.assertEqual(self.widget.panel.fit_combo.currentText(), "As these views do")
+        name = self.outputs()[0].domain.attributes[0].name
+        self.assertEqual(name, "squeezenet1_1_features_144views_0")
+        self.choose("views", 1)
+        name = self.outputs()[0].domain.attributes[0].name
+        self.assertEqual(name, "squeezenet1_1_features_crop_0")
+        settings = self.widget.settingsHandler.pack_data(self.widget)
+        self.assertEqual(settings["fit"], "crop")
+
+    def test_workflows_from_before_there_was_a_choice(self) -> None:
+        # what the user chose last elsewhere, and new widgets begin with, must not come
+        # into them: the migration has to say what they had
+        settings = {"network": "squeezenet1_1", "layer": "logits"}
+        OWImageEmbedding.migrate_settings(settings, 3)
+        self.assertEqual((settings["fit"], settings["classes"]), ("stretch", False))
+        widget = self.create_widget(OWImageEmbedding, stored_settings=settings)
+        self.assertEqual(
+            widget.panel.specs(), [EmbedderSpec("squeezenet1_1", "logits")]
+        )
+        # a new widget's are those of last time
+        settings = {}
+        OWImageEmbedding.migrate_settings(settings, None)
+        self.assertEqual(settings, {})
+
+    def test_classes(self) -> None:
+        self.send(self.data)
+        self.widget.controls.classes.click()
+        self.wait_until_finished()
+        domain = self.outputs()[0].domain
+        self.assertEqual(len(domain.metas), len(self.data.domain.metas) + 10)
+        self.assertEqual(domain.metas[-10].name, "squeezenet1_1_class_1")
+        self.assertEqual(len(domain.metas[-10].values), 1000)
+
+    def test_several_embedders(self) -> None:
+        panel = self.widget.panel
+        self.send(self.data)
+        self.assertTrue(panel.list.isHidden() and panel.remove_button.isHidden())
+        panel.add_button.click()
+        self.assertEqual(panel.list.count(), 2)
+        self.choose("layer", "stages")
+        self.choose("views", 2)
+        self.assertEqual(self.outputs()[0].X.shape, (3, 512 + 1152))
+        self.assertIn("3 forward passes", panel.cost_label.text())
+        self.assertEqual(panel.list.item(1).text(), "SqueezeNet 1.1 · stages · 2 views")
+        # the boxes are those of the one chosen in the list
+        panel.list.setCurrentRow(0)
+        self.assertEqual(panel.layer_combo.currentData(), "features")
+        self.choose("layer", "logits")
+        expected = [
+            EmbedderSpec("squeezenet1_1", "logits"),
+            EmbedderSpec("squeezenet1_1", "stages", 2),
+        ]
+        self.assertEqual(panel.specs(), expected)
+        self.assertEqual(self.outputs()[0].X.shape, (3, 1000 + 1152))
+        settings = self.widget.settingsHandler.pack_data(self.widget)
+        again = self.create_widget(OWImageEmbedding, stored_settings=settings)
+        self.assertEqual(again.panel.specs(), expected)
+        self.assertEqual(again.panel.list.currentRow(), 0)
+        panel.remove_button.click()
+        self.wait_until_finished()
+        self.assertEqual(panel.specs(), expected[1:])
+        self.assertEqual(panel.layer_combo.currentData(), "stages")
+        self.assertTrue(panel.list.isHidden())
+        self.assertEqual(self.outputs()[0].X.shape, (3, 1152))
+
+    def test_odd_lists_of_embedders(self) -> None:
+        others = [("squeezenet1_1", "stages", 1, "pad"), None, ("x",), (1, 2, 3, 4)]
+        settings = {"network": "squeezenet1_1", "others": others, "place": 7}
+        widget = self.create_widget(
+            OWImageEmbedding, stored_settings={**settings, "__version__": 3}
+        )
+        self.assertEqual(
+            widget.panel.specs(),
+            [
+                EmbedderSpec("squeezenet1_1", "stages", 1, "pad"),
+                EmbedderSpec("squeezenet1_1", "features"),
+            ],
+        )
+
+    def test_one_of_several_that_is_not_here(self) -> None:
+        self.send(self.data)
+        self.widget.panel.add_button.click()
+        self.choose("network", "vgg16")
+        self.assertTrue(self.widget.Error.not_here.is_shown())
+        self.assertEqual(self.outputs(), (None, None))
+
+    # weights -------------------------------------------------------------------------
+
+    def test_weights_are_fetched_when_asked_for(self) -> None:
+        fetched = []
+
+        def fetch(weights: Weights, progress: Progress) -> None:
+            progress(0.5, "half")
+            fetched.append(weights.title)
+
+        with patch.object(embedderwork, "fetch", fetch):
+            self.send(self.data)
+            self.choose("network", "vgg16")
+            self.assertTrue(self.widget.Error.not_here.is_shown())
+            self.assertIn("Press Download (528 MB)", str(self.widget.Error.not_here))
+            self.assertIn("only when you press", self.widget.panel.note.text())
+            self.assertEqual(fetched, [])
+            button = self.widget.panel.download_button
+            self.assertEqual(button.text(), "&Download (528 MB)")
+            button.click()
+            self.assertFalse(self.widget.panel.isEnabled())
+            # data that come meanwhile do not stop it
+            self.send_signal(self.widget.Inputs.images, self.data[:2])
+            self.wait_for_network(self.widget)
+        self.assertEqual(fetched, ["VGG-16"])
+        self.assertTrue(self.widget.panel.isEnabled())
+
+    def test_fetching_fails(self) -> None:
+        text = "… could not be fetched from https://… put it into the folder …"
+        with patch.object(embedderwork, "fetch", side_effect=WeightsError(text)):
+            self.choose("network", "vgg16")
+            self.widget.panel.download_button.click()
+            self.wait_until_finished()
+        self.assertEqual(str(self.widget.Error.failed), text)
+        self.assertTrue(self.widget.panel.isEnabled())
+        self.assertEqual(self.widget.network, "vgg16")
+
+    def test_fetching_is_cancelled(self) -> None:
+        stopped = threading.Event()
+
+        def fetch(weights: Weights, progress: Progress) -> None:
+            try:
+                while True:
+                    progress(0.1, "")
+            except TaskCancelled:
+                stopped.set()
+                raise
+
+        with patch.object(embedderwork, "fetch", fetch):
+            self.choose("network", "vgg16")
+            self.widget.panel.download_button.click()
+            self.widget.cancel_button.click()
+            self.assertTrue(stopped.wait(20))
+        self.assertTrue(self.widget.Information.not_brought.is_shown())
+        self.assertTrue(self.widget.panel.isEnabled())
+        self.assertFalse(self.widget.cancel_button.isEnabled())
+
+    def test_weights_from_a_file(self) -> None:
+        path = self.folder / "other.pth"
+        path.write_bytes(b"<!DOCTYPE html><title>Not found</title>")
+        self.choose("network", "vgg16")
+        with patch.object(
+            QFileDialog, "getOpenFileName", return_value=(str(path), "")
+        ) as dialog:
+            self.widget.panel.file_button.click()
+            self.wait_until_finished()
+            self.assertIn("web page", str(self.widget.Error.failed))
+            dialog.return_value = ("", "")
+            self.widget.panel.file_button.click()
+        with patch.object(embedderwork, "import_file") as taken:
+            dialog.return_value = (str(path), "")
+            with patch.object(
+                QFileDialog, "getOpenFileName", return_value=(str(path), "")
+            ):
+                self.widget.panel.file_button.click()
+                self.wait_until_finished()
+        self.assertEqual(taken.call_args.args, ("vgg16", path))
+
+    # own networks --------------------------------------------------------------------
+
+    def test_timm_names_what_is_missing(self) -> None:
+        self.send(self.data)
+        before = self.widget.network
+        answer = patch.object(
+            QInputDialog, "getText", return_value=(" no_such_network ", True)
+        )
+        with answer:
+            self.widget.panel.timm_button.click()
+        self.wait_for_network(self.widget)
+        text = str(self.widget.Error.failed)
+        # without timm, how to get it; with it, that it has no such network
+        self.assertRegex(text, r"Orange3-ImageMining\[timm\]|no_such_network")
+        self.assertEqual(self.widget.network, before)
+        self.assertTrue(self.widget.panel.isEnabled())
+
+    def add_own(self, path: Path) -> None:
+        with patch.object(QFileDialog, "getOpenFileName", return_value=(str(path), "")):
+            self.widget.panel.own_button.click()
+        self.wait_for_network(self.widget)
+
+    def wait_for_network(self, widget: OWImageEmbedding) -> None:
+        """Wait until nothing is on its way: looked into, asked about, tried, run."""
+        wait_for(
+            lambda: (
+                not widget._bringing and widget._arrived is None and widget.task is None
+            )
+        )
+
+    def test_own_network(self) -> None:
+        path = onnx_network(self.folder / "own.onnx")
+        self.send(self.data)
+
+        def fill(dialog: OwnNetworkDialog) -> int:
+            dialog.width_spin.setValue(10)
+            dialog.mean_edit.setText("1; 2; 3")
+            dialog.deviation_edit.setText("2")
+            dialog.title_edit.setText("Cells")
+            return int(OwnNetworkDialog.DialogCode.Accepted)
+
+        with patch.object(OwnNetworkDialog, "exec", fill):
+            self.add_own(path)
+        card = load_card(path)
+        self.assertEqual((card.size, card.title), ((6, 10), "Cells"))
+        self.assertEqual((card.mean, card.deviation), ((1, 2, 3), (2, 2, 2)))
+        self.assertTrue(self.widget.network.startswith("onnx:"))
+        panel = self.widget.panel
+        self.assertEqual(panel.network_combo.currentText(), "Cells")
+        self.assertTrue(panel.download_button.isHidden())
+        self.wait_until_finished()
+        embedded = self.outputs()[0]
+        self.assertEqual(embedded.domain.attributes[0].name, "own_vector_0")
+        image = Image.open(self.folder / "a" / "0.png").resize((10, 6), 2)
+        pixels = (np.asarray(image, float) - (1, 2, 3)) / 2
+        np.testing.assert_allclose(embedded.X[0], pixels.mean((0, 1)), rtol=1e-4)
+        # it turns no image: it is not square
+        self.assertEqual(panel.views_combo.findData(8), -1)
+        # another time there is a card, and nothing to ask
+        other = self.create_widget(OWImageEmbedding)
+        with (
+            patch.object(QFileDialog, "getOpenFileName", return_value=(str(path), "")),
+            patch.object(OwnNetworkDialog, "exec", side_effect=AssertionError),
+        ):
+            other.panel.own_button.click()
+            self.wait_for_network(other)
+        self.assertEqual(other.network, self.widget.network)
+
+    def test_own_network_that_is_none(self) -> None:
+        path = self.folder / "own.onnx"
+        path.write_text("<html>")
+        self.send(self.data)
+        self.add_own(path)
+        self.assertIn("web page", str(self.widget.Error.failed))
+        self.assertEqual(self.widget.network, "squeezenet1_1")
+        self.assertEqual(list(self.folder.glob("*.json")), [])
+
+    def test_own_network_given_up(self) -> None:
+        path = onnx_network(self.folder / "own.onnx")
+        self.send(self.data)
+        with patch.object(OwnNetworkDialog, "exec", return_value=0):
+            self.add_own(path)
+        self.assertFalse(path.with_name("own.onnx.json").exists())
+        self.assertEqual(len(self.outputs()[0]), 3)
+
+    def test_what_the_dialog_takes(self) -> None:
+        file = inspect_network(onnx_network(self.folder / "own.onnx"))
+        dialog = OwnNetworkDialog(self.widget, file)
+        self.assertFalse(dialog.height_spin.isEnabled())  # the file says 6
+        for edit, text, reason in (
+            ("mean_edit", "a lot", "is no number"),
+            ("mean_edit", "1 2", "one number, or 3"),
+            ("deviation_edit", "0", "above 0"),
+            ("deviation_edit", "", "is no number"),
+        ):
+            before = getattr(dialog, edit).text()
+            getattr(dialog, edit).setText(text)
+            with self.assertRaisesRegex(ValueError, reason):
+                dialog.settings()
+            dialog._on_ok()
+            self.assertRegex(dialog.problem.text(), reason)
+            getattr(dialog, edit).setText(before)
+        dialog.scale_combo.setCurrentIndex(1)
+        settings = dialog.settings()
+        self.assertEqual(settings["scale"], 1 / 255)
+        self.assertEqual(settings["mean"], [0, 0, 0])
+        self.assertEqual(settings["colours"], "RGB")
+        dialog.outputs.item(0).setCheckState(Qt.CheckState.Unchecked)
+        with self.assertRaisesRegex(ValueError, "at least one output"):
+            dialog.settings()
+
     def test_report(self) -> None:
         self.send(self.data)
         self.widget.send_report()
@@ -274,8 +613,8 @@ def test_run_reports_and_can_be_cancelled(make_folder: object) -> None:
     spec = EmbedderSpec("squeezenet1_1", "features")
     state = Mock()
     state.is_interruption_requested.return_value = False
-    assert len(run(data, data.domain["image"], spec, state).embedded) == 2
+    assert len(run(data, data.domain["image"], [spec], False, state).embedded) == 2
     assert state.set_progress_value.call_args.args == (100,)
     state.is_interruption_requested.return_value = True
     with pytest.raises(TaskCancelled):
-        run(data, data.domain["image"], spec, state)
+        run(data, data.domain["image"], [spec], False, state)

@@ -11,7 +11,7 @@ from Orange.data import ContinuousVariable, Domain, Table
 from threadpoolctl import threadpool_limits
 
 from orangecontrib.imagemining.embedders import check_spec
-from orangecontrib.imagemining.embedders.engines.pytorch import engine_for
+from orangecontrib.imagemining.embedders.catalog import engine_for
 from orangecontrib.imagemining.report.console import Console, count, printable, shorten
 from orangecontrib.imagemining.report.dendrogram import draw_dendrogram
 from orangecontrib.imagemining.report.evaluate import (
@@ -121,7 +121,12 @@ class Job:
         self.console.say_item(
             "Layer", f"{layer.name}: {layer.description} ({layer.size} numbers)"
         )
-        views = "each image as it is" if self.spec.views == 1 else "turned and mirrored"
+        looks: dict[int | str, str] = {
+            1: "each image as it is",
+            2: "and mirrored",
+            8: "turned and mirrored",
+        }
+        views = looks.get(self.spec.views, "crops")
         self.console.say_item("Views", f"{self.spec.views} ({views})")
         speed = len(listed.table) / seconds
         self.console.say_item(

@@ -3,41 +3,47 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from pathlib import Path
 from typing import Any
 
-from AnyQt.QtCore import Qt
-from AnyQt.QtWidgets import QComboBox, QFormLayout, QLabel, QPushButton
+from AnyQt.QtCore import Qt, QTimer
+from AnyQt.QtWidgets import QFileDialog, QInputDialog, QLabel
 from Orange.data import Table, Variable
 from Orange.widgets import gui
 from Orange.widgets.settings import Setting, SettingsHandler
-from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin, TaskState
+from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin
 from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Input, Msg, Output, OWWidget
 
 from orangecontrib.imagemining.embedders import check_spec
-from orangecontrib.imagemining.exceptions import ImageMiningError, UnknownNameError
+from orangecontrib.imagemining.exceptions import ImageMiningError
 from orangecontrib.imagemining.specs import EmbedderSpec
-from orangecontrib.imagemining.tables import (
-    EmbeddingResult,
-    embed_table,
-    image_columns,
-)
-from orangecontrib.imagemining.weights import WEIGHTS
+from orangecontrib.imagemining.tables import EmbeddingResult, image_columns
+from orangecontrib.imagemining.weights import WEIGHTS, is_here
 from orangecontrib.imagemining.widgets.utils import old_settings
 from orangecontrib.imagemining.widgets.utils.combos import KeyCombo
-from orangecontrib.imagemining.widgets.utils.tasks import progress_of
-
-VIEWS_LABELS = {
-    1: "1: the image as it is",
-    8: "8: turned and mirrored (8 × the time)",
-}
-
-
-def run(
-    data: Table, column: Variable, spec: EmbedderSpec, state: TaskState
-) -> EmbeddingResult:
-    return embed_table(data, column, spec, progress_of(state))
+from orangecontrib.imagemining.widgets.utils.embedderpanel import EmbedderPanel
+from orangecontrib.imagemining.widgets.utils.embeddertexts import (
+    card_or_none,
+    download_label,
+    has_weights,
+    short_name,
+    title_of,
+)
+from orangecontrib.imagemining.widgets.utils.embedderwork import (
+    Brought,
+    Inspected,
+    add_own,
+    fetch_weights,
+    look_into,
+    main_reasons,
+    run,
+    run_bringing,
+    take_file,
+    take_timm,
+)
+from orangecontrib.imagemining.widgets.utils.forms import add_row, button, new_form
+from orangecontrib.imagemining.widgets.utils.ownnetwork import OwnNetworkDialog
 
 
 class _Settings(SettingsHandler):
@@ -45,7 +51,7 @@ class _Settings(SettingsHandler):
 
     def update_defaults(self, widget: OWImageEmbedding) -> None:
         weights = WEIGHTS.get(widget.network)
-        if weights is not None and not weights.plain_columns:
+        if weights and not weights.plain_columns and is_here(weights):
             super().update_defaults(widget)
 
 
@@ -76,7 +82,13 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
     column: str = Setting("")
     network: str = Setting("squeezenet1_1")
     layer: str = Setting("features")
-    views: int = Setting(1)
+    fit: str = Setting("stretch")
+    views: int | str = Setting(1)
+    #: Further embedders (network, layer, views, fit), and where among them that of the
+    #: settings above stands.
+    others: list[tuple[str, str, int | str, str]] = Setting([], schema_only=True)
+    place: int = Setting(0, schema_only=True)
+    classes: bool = Setting(False)
     auto_apply: bool = Setting(True)
     #: What a workflow of Orange3-ImageAnalytics leaves to be settled by the data.
     old_choices: dict[str, Any] = Setting({}, schema_only=True)
@@ -93,94 +105,69 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             "The embedder {} is not available here. No other was used in its place;"
             " choose one to go on."
         )
+        not_here = Msg(
+            "The weights of {} are not here. Press Download{}, or take them from a"
+            " file; or choose another embedder."
+        )
         failed = Msg("{}")
 
     class Information(OWWidget.Information):
         cancelled = Msg("Cancelled. Press Go on to continue where it stopped.")
+        not_brought = Msg("Cancelled. What was downloaded is kept to go on from.")
         no_rows = Msg("The data have no rows.")
 
     def __init__(self) -> None:
         OWWidget.__init__(self)
         ConcurrentWidgetMixin.__init__(self)
         self.data: Table | None = None
-        self.result: EmbeddingResult | None = None
+        self.embedding: EmbeddingResult | None = None
         self.shown_column = ""
         self._started = 0.0
+        self._arrived: Brought | Inspected | None = None
+        self._bringing = False  # weights are on their way; they are not to be stopped
         self._make_gui()
 
     # GUI ---------------------------------------------------------------------
 
     def _make_gui(self) -> None:
         box = gui.vBox(self.controlArea, "Settings")
-        form = QFormLayout(
-            fieldGrowthPolicy=QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow,
-            labelAlignment=Qt.AlignmentFlag.AlignLeft,
-        )
+        form = new_form()
         box.layout().addLayout(form)
-
-        def add(label: str, setting: str, tip: str) -> KeyCombo:
-            callback = self._on_network if setting == "network" else self._on_choice
-            combo = KeyCombo(self, setting, callback)
-            combo.setToolTip(tip)
-            form.addRow(label, combo)
-            # the label's & letter leads to its box
-            form.labelForField(combo).setBuddy(combo)
-            return combo
-
-        self.column_combo = add(
-            "&Image column:", "shown_column", "Column with the images"
+        self.column_combo = KeyCombo(self, "shown_column", self._on_choice)
+        add_row(form, "&Image column:", self.column_combo, "Column with the images")
+        self.panel = EmbedderPanel(
+            self,
+            self._on_choice,
+            self._download,
+            self._take_file,
+            self._add_own,
+            self._add_timm,
         )
-        self.network_combo = add("&Embedder:", "network", "The deep network")
-        self.layer_combo = add(
-            "&Layer:", "layer", "Where in the network the numbers are taken"
+        box.layout().addWidget(self.panel)
+        gui.checkBox(
+            box,
+            self,
+            "classes",
+            "Add the five likeliest ImageNet &classes",
+            callback=self._on_choice,
+            tooltip="What the network takes the image for, with probabilities; only"
+            " networks trained on ImageNet's 1,000 classes tell",
         )
-        self.views_combo = add(
-            "&Views:",
-            "views",
-            "Eight views suit images that have no up and down, such as cells",
-        )
-        networks = {name: weights.title for name, weights in WEIGHTS.items()}
-        if self.network not in networks:
-            networks[self.network] = f"{self._network_title()} (not available)"
-        self.network_combo.set_items(networks)
-        # long titles begin alike, so they must not be cut
-        self.network_combo.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToContents
-        )
-        self._show_layers()
+        # both forms begin at one line
+        column = form.labelForField(self.column_combo)
+        embedder = self.panel.form.labelForField(self.panel.network_combo)
+        embedder.setMinimumWidth(column.sizeHint().width())
         self._show_columns()
-        self.embedder_label = QLabel("", wordWrap=True, minimumWidth=340)
-        box.layout().addWidget(self.embedder_label)
-        self._show_embedder()
 
         info = gui.vBox(self.controlArea, "Result")
         self.info_label = QLabel("No images yet.", wordWrap=True)
         self.info_label.setTextFormat(Qt.TextFormat.PlainText)
         info.layout().addWidget(self.info_label)
 
-        self.cancel_button = QPushButton(
-            "Ca&ncel",
-            toolTip="Stop embedding, or go on",
-            autoDefault=False,
-            enabled=False,
-        )
-        self.cancel_button.clicked.connect(self._on_cancel)
+        self.cancel_button = button("Ca&ncel", "Stop, or go on", self._on_cancel)
+        self.cancel_button.setEnabled(False)
         self.buttonsArea.layout().addWidget(self.cancel_button)
         gui.auto_apply(self.buttonsArea, self)
-
-    def _network_title(self) -> str:
-        weights = WEIGHTS.get(self.network)
-        return weights.title if weights else old_settings.title_of(self.network)
-
-    def _show_layers(self) -> None:
-        weights = WEIGHTS.get(self.network)
-        self.layer_combo.setEnabled(weights is not None)
-        self.views_combo.setEnabled(weights is not None)
-        layers = weights.layers if weights else ()
-        items = {layer.name: f"{layer.name} ({layer.size} numbers)" for layer in layers}
-        self.layer_combo.set_items(items or {self.layer: self.layer})
-        views = weights.views if weights else VIEWS_LABELS
-        self.views_combo.set_items({n: VIEWS_LABELS[n] for n in views})
 
     def _columns(self) -> list[Variable]:
         return image_columns(self.data.domain, self.column) if self.data else []
@@ -195,56 +182,28 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self.shown_column = self.column if self.column in names else names[0]
         self.column_combo.set_items({name: name for name in names})
 
-    def _show_embedder(self) -> None:
-        weights = WEIGHTS.get(self.network)
-        text = (
-            f"{self._network_title()} does not run here. Nothing is computed until you"
-            " choose another embedder."
-        )
-        if weights:
-            text = ""
-            layers = {layer.name: layer.description for layer in weights.layers}
-            if self.layer in layers:
-                text = f"{self.layer}: {layers[self.layer]}.\n"
-            text += (
-                f"Trained on {weights.trained_on}. Runs on this computer; no image"
-                " leaves it."
-            )
-            if weights.advice:
-                text += f"\n{weights.advice}"
-        self.embedder_label.setText(text)
-
     # input -------------------------------------------------------------------
 
     @Inputs.images
     def set_images(self, data: Table | None) -> None:
-        self.cancel()
         self.data = data
         old_settings.settle(self, data)
         self._show_columns()
         self.commit.now()
 
-    def _on_network(self) -> None:
-        if weights := WEIGHTS.get(self.network):
-            if self.layer not in [layer.name for layer in weights.layers]:
-                self.layer = weights.layers[0].name
-            if self.views not in weights.views:
-                self.views = weights.views[0]
-        self._on_choice()
-
     def _on_choice(self) -> None:
         self.column = self.shown_column or self.column
-        self._show_layers()
-        self._show_embedder()
         self.commit.deferred()
 
     # work --------------------------------------------------------------------
 
     @gui.deferred
     def commit(self) -> None:
+        if self._bringing:  # it is done when they are here
+            return
         self.cancel()
         self.clear_messages()
-        self.result = None
+        self.embedding = None
         if not self.data:
             if self.data is not None:
                 self.Information.no_rows()
@@ -255,28 +214,95 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             self.Error.no_image_column()
             self._finish(None, "No images.")
             return
-        if self.network not in WEIGHTS:
-            self.Error.not_available(self._network_title())
-            self._finish(None, "Choose what is available.")
-            return
-        spec = EmbedderSpec(self.network, self.layer, self.views)
-        try:
-            check_spec(spec)
-        except UnknownNameError as ex:
-            self.Error.failed(ex)
+        specs = self.panel.specs()
+        if not self._can_run(specs):
             self._finish(None, "Choose what is available.")
             return
         n = len(self.data)
         self.info_label.setText(f"Embedding {n} image{'s' * (n != 1)}…")
         self._set_button("Ca&ncel", True)
         self._started = time.monotonic()
-        self.start(run, self.data, columns[self.shown_column], spec)
+        column = columns[self.shown_column]
+        self.start(run, self.data, column, specs, self.classes)
+
+    def _can_run(self, specs: list[EmbedderSpec]) -> bool:
+        """Tell whether the embedders are here, and show what is missing."""
+        for spec in specs:
+            card = card_or_none(spec.network)
+            if card is None:
+                self.Error.not_available(title_of(spec.network))
+                return False
+            if not has_weights(spec.network, card):
+                size = download_label(card)
+                self.Error.not_here(card.title, f" ({size})" if size else "")
+                return False
+            try:
+                check_spec(spec)
+            except ImageMiningError as ex:
+                self.Error.failed(ex)
+                return False
+        return True
+
+    def _download(self) -> None:
+        job = fetch_weights(self.network)
+        self._bring(f"Downloading {title_of(self.network)}…", job)
+
+    def _take_file(self) -> None:
+        title = f"Weights of {title_of(self.network)}"
+        kinds = "Weights (*.pth *.pt *.safetensors *.caffemodel *.net);;All files (*)"
+        path, _ = QFileDialog.getOpenFileName(self, title, "", kinds)
+        if path:
+            self._bring("Reading the file…", take_file(self.network, Path(path)))
+
+    def _add_own(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(
+            self, "Own Network", "", "ONNX networks (*.onnx);;All files (*)"
+        )
+        if path:
+            self._bring("Reading the network…", look_into(Path(path)))
+
+    def _add_timm(self) -> None:
+        name, accepted = QInputDialog.getText(
+            self,
+            "Network of timm",
+            "Name, such as convnext_tiny.fb_in22k. If its weights are not here, timm\n"
+            "fetches them, and does not say how far it is.",
+        )
+        if accepted and name.strip():
+            self._bring(f"timm gets {name.strip()}…", take_timm(name.strip()))
+
+    def _ask_about_own(self, file: Any) -> None:
+        dialog = OwnNetworkDialog(self, file)
+        if dialog.exec() == OwnNetworkDialog.DialogCode.Accepted:
+            self._bring("Trying the network…", add_own(file, dialog.settings()))
+        else:
+            self.commit.deferred()
+
+    def _bring(self, text: str, job: Any) -> None:
+        self.cancel()
+        self.clear_messages()
+        self._finish(None, text)
+        self._bringing = True
+        self.panel.setEnabled(False)
+        self._set_button("Ca&ncel", True)
+        self.start(run_bringing, job)
+
+    def _brought(self) -> None:
+        """Take the choice up again when weights are here, or not."""
+        self._bringing = False
+        self.panel.setEnabled(True)
+        self.panel.refresh()
 
     def _on_cancel(self) -> None:
         if self.task is None:  # it says "Go on"
             self.commit.now()
             return
         self.cancel()
+        if self._bringing:
+            self._brought()
+            self._finish(None, "Cancelled.")
+            self.Information.not_brought()
+            return
         self._finish(None, "Cancelled.")
         self._set_button("Go &on", True)
         self.Information.cancelled()
@@ -285,7 +311,14 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self.cancel_button.setText(text)
         self.cancel_button.setEnabled(enabled)
 
-    def on_done(self, result: EmbeddingResult) -> None:
+    def on_done(self, result: EmbeddingResult | Brought | Inspected) -> None:
+        if not isinstance(result, EmbeddingResult):
+            self._brought()
+            self._finish(None, "")
+            # Orange lets no task begin while another one is being ended
+            self._arrived = result
+            QTimer.singleShot(0, self._go_on)
+            return
         seconds = time.monotonic() - self._started
         n_good = len(result.embedded) if result.embedded else 0
         n_bad = len(result.skipped) if result.skipped else 0
@@ -301,14 +334,25 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             text += f" in {seconds:.0f} s ({n_good / seconds:.0f} images/s)"
         self._finish(result, text + ".")
 
+    def _go_on(self) -> None:
+        """Ask about an own network, or take what has been brought here."""
+        result, self._arrived = self._arrived, None
+        if isinstance(result, Inspected):
+            self._ask_about_own(result.file)
+        elif result is not None:
+            self.info_label.setText(f"{title_of(result.network)} is here.")
+            self.panel.choose_network(result.network)
+
     def on_exception(self, ex: Exception) -> None:
+        if self._bringing:
+            self._brought()
         self._finish(None, "")
         if not isinstance(ex, ImageMiningError):
             raise ex
         self.Error.failed(ex)
 
     def _finish(self, result: EmbeddingResult | None, text: str) -> None:
-        self.result = result
+        self.embedding = result
         self._set_button("Ca&ncel", False)
         self.info_label.setText(text)
         self.setStatusMessage("")
@@ -324,9 +368,8 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             "Settings",
             [
                 ("Image column", self.shown_column),
-                ("Embedder", self.network_combo.currentText()),
-                ("Layer", self.layer_combo.currentText()),
-                ("Views", self.views),
+                *(("Embedder", short_name(spec)) for spec in self.panel.specs()),
+                ("ImageNet classes", "the five likeliest" if self.classes else "no"),
             ],
         )
         self.report_items("Result", [("Images", self.info_label.text())])
@@ -334,15 +377,22 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
     @classmethod
     def migrate_settings(cls, settings: dict[str, Any], version: int | None) -> None:
         old_settings.image_embedding(settings)
+        if "network" in settings:
+            # what was made before there was a choice is to stay as it was
+            settings.setdefault("fit", "stretch")
+            settings.setdefault("classes", False)
+        others = settings.get("others", [])
+        if any(not _is_embedder(other) for other in others):
+            settings["others"] = [other for other in others if _is_embedder(other)]
 
 
-def main_reasons(skipped: Table) -> str:
-    """Return the commonest reasons, with how often each."""
-    reasons = Counter(str(row.metas[-1]) for row in skipped)
-    texts = [f"{reason} ({count} ×)" for reason, count in reasons.most_common(2)]
-    if len(reasons) > 2:
-        texts.append("… see Skipped Images")
-    return "; ".join(texts)
+def _is_embedder(other: Any) -> bool:
+    return (
+        isinstance(other, (tuple, list))
+        and len(other) == 4
+        and all(isinstance(other[place], str) for place in (0, 1, 3))
+        and isinstance(other[2], (int, str))
+    )
 
 
 if __name__ == "__main__":

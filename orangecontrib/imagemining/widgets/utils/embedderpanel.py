@@ -1,0 +1,272 @@
+"""The choice of one embedder, or of several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from AnyQt.QtCore import Qt
+from AnyQt.QtWidgets import (
+    QComboBox,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from orangecontrib.imagemining.embedders import fits_of, views_of
+from orangecontrib.imagemining.embedders.catalog import timm_is_here
+from orangecontrib.imagemining.specs import EmbedderSpec
+from orangecontrib.imagemining.widgets.utils.combos import KeyCombo
+from orangecontrib.imagemining.widgets.utils.embeddertexts import (
+    FITS_LABELS,
+    card_or_none,
+    cost,
+    describe,
+    download_label,
+    has_weights,
+    network_items,
+    short_name,
+    views_items,
+)
+from orangecontrib.imagemining.widgets.utils.forms import (
+    NoteLabel,
+    add_row,
+    button,
+    new_form,
+)
+
+__all__ = ["EmbedderPanel"]
+
+
+class EmbedderPanel(QWidget):
+    """Boxes for network, layer, fit and views, and a list where there are several.
+
+    Parameters
+    ----------
+    master
+        The widget. It has the settings `network`, `layer`, `fit` and `views`, which are
+        those of the embedder in the boxes, `others`, the rest of the list, and `place`,
+        where in the list the one in the boxes stands.
+    on_choice
+        Called when the user has changed what is to be computed.
+    on_download, on_file, on_own, on_timm
+        Called when the user asks to fetch weights, to take them from a file, to add
+        a network of their own, and to name one of the package timm.
+    """
+
+    def __init__(
+        self,
+        master: Any,
+        on_choice: Callable[[], None],
+        on_download: Callable[[], None],
+        on_file: Callable[[], None],
+        on_own: Callable[[], None],
+        on_timm: Callable[[], None],
+    ) -> None:
+        super().__init__()
+        self._master = master
+        self._on_choice = on_choice
+        #: What was chosen since the widget is open stays in the list of networks.
+        self._chosen: dict[str, None] = {}
+        box = QVBoxLayout(self)
+        box.setContentsMargins(0, 0, 0, 0)
+        self.list = QListWidget(accessibleName="Embedders, side by side")
+        self.list.setToolTip("Their columns stand side by side")
+        self.list.currentRowChanged.connect(self._select)
+        box.addWidget(self.list)
+        self.form = new_form()
+        box.addLayout(self.form)
+        self.network_combo = self._add(
+            "&Embedder:", "network", self._on_network, "The deep network"
+        )
+        self.layer_combo = self._add(
+            "&Layer:", "layer", self._changed, "Where the numbers are taken"
+        )
+        self.fit_combo = self._add(
+            "&Fit:", "fit", self._changed, "How images meet a network of another shape"
+        )
+        self.views_combo = self._add(
+            "&Views:",
+            "views",
+            self._changed,
+            "How often each image is looked at. Turned and mirrored suits images that"
+            " have no up and down, such as cells",
+        )
+        # long titles begin alike, so they must not be cut
+        self.network_combo.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToContents
+        )
+        self.download_button = button(
+            "&Download", "Fetch the network's weights from their publisher", on_download
+        )
+        self.file_button = button(
+            "Fr&om file…", "Take the network's weights from a file of yours", on_file
+        )
+        self.own_button = button(
+            "O&wn network…", "Add a network of yours, an ONNX file", on_own
+        )
+        self.timm_button = button(
+            "ti&mm…", "Take a pretrained network of the package timm, by name", on_timm
+        )
+        self.timm_button.setVisible(timm_is_here())
+        self.add_button = button(
+            "Add ano&ther",
+            "Add an embedder: their columns stand side by side",
+            self._add_another,
+        )
+        self.remove_button = button(
+            "&Remove", "Remove this embedder from the list", self._remove
+        )
+        for buttons in (
+            (self.download_button, self.file_button),
+            (self.own_button, self.timm_button, self.add_button, self.remove_button),
+        ):
+            row = QHBoxLayout()
+            for each in buttons:
+                row.addWidget(each)
+            row.addStretch()
+            box.addLayout(row)
+        self.note = NoteLabel()
+        box.addWidget(self.note)
+        self.cost_label = QLabel()
+        box.addWidget(self.cost_label)
+        self.refresh()
+
+    def _add(
+        self, label: str, setting: str, callback: Callable[[], None], tip: str
+    ) -> KeyCombo:
+        combo = KeyCombo(self._master, setting, callback)
+        add_row(self.form, label, combo, tip)
+        return combo
+
+    # what is chosen ----------------------------------------------------------
+
+    def specs(self) -> list[EmbedderSpec]:
+        """Return the embedders, in their order."""
+        specs = [EmbedderSpec(*other) for other in self._master.others]
+        specs.insert(self._row(), self._current())
+        return specs
+
+    def _current(self) -> EmbedderSpec:
+        master = self._master
+        spec = EmbedderSpec(master.network, master.layer, master.views, master.fit)
+        if card_or_none(spec.network) is None:
+            return spec
+        # the choice is kept for other views, which leave one
+        fits = fits_of(spec.network, spec.views)
+        return spec if spec.fit in fits or len(fits) > 1 else replace(spec, fit=fits[0])
+
+    def _row(self) -> int:
+        return min(max(self._master.place, 0), len(self._master.others))
+
+    def _put(self, specs: list[EmbedderSpec], row: int) -> None:
+        """Make these the embedders, the one of this row in the boxes."""
+        master = self._master
+        spec = specs[row]
+        master.place = row
+        master.others = [
+            (each.network, each.layer, each.views, each.fit)
+            for number, each in enumerate(specs)
+            if number != row
+        ]
+        master.network, master.layer = spec.network, spec.layer
+        master.views, master.fit = spec.views, spec.fit
+        self.refresh()
+
+    def _select(self, row: int) -> None:
+        specs = self.specs()
+        if 0 <= row < len(specs) and row != self._row():
+            self._put(specs, row)
+
+    def _add_another(self) -> None:
+        specs = self.specs()
+        row = self._row() + 1
+        specs.insert(row, specs[row - 1])
+        self._put(specs, row)
+
+    def _remove(self) -> None:
+        specs = self.specs()
+        row = self._row()
+        del specs[row]
+        self._put(specs, max(row - 1, 0))
+        self._on_choice()
+
+    def choose_network(self, network: str) -> None:
+        """Put another network into the boxes."""
+        self._master.network = network
+        self._on_network()
+
+    def _on_network(self) -> None:
+        master = self._master
+        if card := card_or_none(master.network):
+            if master.layer not in [layer.name for layer in card.layers]:
+                master.layer = card.layers[0].name
+            if master.views not in views_of(master.network):
+                master.views = views_of(master.network)[0]
+        self._changed()
+
+    def _changed(self) -> None:
+        self.refresh()
+        self._on_choice()
+
+    # what is shown -----------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Show the settings, and which weights are here."""
+        master = self._master
+        card = card_or_none(master.network)
+        self._chosen.setdefault(master.network)
+        self.network_combo.set_items(network_items(self._chosen))
+        for combo in (self.layer_combo, self.fit_combo, self.views_combo):
+            combo.setEnabled(card is not None)
+        if card is None:
+            self.layer_combo.set_items({master.layer: master.layer})
+            self.fit_combo.set_items(FITS_LABELS)
+            self.views_combo.set_items({master.views: str(master.views)})
+        else:
+            self.layer_combo.set_items(
+                {
+                    each.name: f"{each.name} ({each.size:,} numbers)"
+                    for each in card.layers
+                }
+            )
+            self.views_combo.set_items(views_items(master.network))
+            self._show_fits()
+        missing = card is not None and not has_weights(master.network, card)
+        size = download_label(card) if card else ""
+        self.download_button.setText(f"&Download ({size})" if size else "&Download")
+        self.download_button.setVisible(missing and bool(card and card.url))
+        self.file_button.setVisible(missing)
+        self.note.setText(describe(master.network, master.layer))
+        self._show_list()
+
+    def _show_fits(self) -> None:
+        master = self._master
+        fits = fits_of(master.network, master.views)
+        self.fit_combo.setEnabled(len(fits) > 1)
+        if len(fits) > 1:
+            self.fit_combo.set_items({fit: FITS_LABELS[fit] for fit in fits})
+            return
+        taken = "As these views do" if master.views != 1 else FITS_LABELS[fits[0]]
+        self.fit_combo.set_items({master.fit: taken})
+
+    def _show_list(self) -> None:
+        specs = self.specs()
+        several = len(specs) > 1
+        self.list.blockSignals(True)
+        self.list.clear()
+        self.list.addItems([short_name(spec) for spec in specs])
+        self.list.setCurrentRow(self._row())
+        self.list.blockSignals(False)
+        height = self.list.sizeHintForRow(0) * min(len(specs), 5)
+        self.list.setFixedHeight(height + 2 * self.list.frameWidth() + 2)
+        self.list.setVisible(several)
+        self.remove_button.setVisible(several)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.cost_label.setText(cost(specs) if several else "")
+        self.cost_label.setVisible(bool(self.cost_label.text()))
