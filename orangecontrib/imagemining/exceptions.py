@@ -11,7 +11,8 @@
     │   ├── ImageTooLargeError    more pixels or bytes than the limit allows
     │   └── FetchError            its address could not be reached
     ├── FolderError               a folder cannot be searched for images
-    │   └── FolderNotFoundError   there is no folder of that name
+    │   ├── FolderNotFoundError   there is no folder of that name
+    │   └── NoImagesError         it has no images, or none that were wanted
     ├── PatternError              it is not clear which names a pattern means
     ├── SaveError                 an image, or none of them, can be saved
     │   └── FilesExistError       files are there already, and nobody said what then
@@ -25,6 +26,8 @@ The message of each says what happened and what to do, in words for a user.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class ImageMiningError(Exception):
@@ -65,6 +68,19 @@ class FolderError(ImageMiningError):
 
 class FolderNotFoundError(FolderError):
     """There is no folder of that name."""
+
+
+class NoImagesError(FolderError):
+    """The folder has no images, or none that were wanted.
+
+    Attributes
+    ----------
+    types : endings of the images that there are, wanted or not, and how many of each.
+    """
+
+    def __init__(self, text: str, types: Mapping[str, int]) -> None:
+        super().__init__(text)
+        self.types = types
 
 
 class PatternError(ImageMiningError, ValueError):

@@ -73,6 +73,7 @@ def test_sorting(sort: str, descending: bool, expected: list[int]) -> None:
         ("p/ cat", [1]),
         ("cell3", [3]),
         ("elephant", []),
+        ("none", []),
         ("  ", [0, 1, 2, 3]),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from AnyQt.QtCore import QPoint, Qt
 from AnyQt.QtTest import QTest
+from AnyQt.QtWidgets import QApplication
 from conftest import picture, wait_for
 from Orange.widgets.tests import base
 from PIL import Image
@@ -170,6 +171,14 @@ class TestGridView(base.GuiTest):
         self.assertEqual(self.view.rect_of(2), small)
         self.view.zoom(0.1)
         self.assertEqual(self.view.rect_of(2), small)
+
+    def test_zoom_keeps_what_is_at_the_mouse(self) -> None:
+        self.show()
+        at = self.centre(3)
+        for _ in range(5):
+            self.view.zoom(1.5, at)
+            QApplication.processEvents()
+            self.assertEqual(self.view.row_at(at), 3)
 
     def test_step_goes_line_by_line(self) -> None:
         self.show()

@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import numpy as np
 from AnyQt.QtCore import Qt
+from AnyQt.QtGui import QContextMenuEvent
 from AnyQt.QtTest import QTest
 from AnyQt.QtWidgets import QApplication, QComboBox, QMenu
 from conftest import picture, wait_for
@@ -158,11 +159,14 @@ class TestOWImageGrid(GridTest):
         self.assertEqual((layout.rows, layout.columns), (3, 8))
         # the projection is not computed again
         self.assertIs(self.widget.grid.positions, before)
+        self.select({2: 1, 3: 2})
         self.widget.rows_spin.setValue(1)
         self.settle()
         self.assertTrue(self.widget.Error.failed.is_shown())
         self.assertIn("16", str(self.widget.Error.failed))
-        self.assertEqual(len(self.output("data")), 16)
+        # the grid that was there stays, with what is selected
+        self.assertEqual(len(self.output("selected_data")), 2)
+        self.assertEqual(self.widget.view.n_rows, 3)
         self.widget.auto_box.click()
         self.settle()
         self.assertFalse(self.widget.Error.failed.is_shown())
@@ -261,6 +265,36 @@ class TestOWImageGrid(GridTest):
         self.assertIsNotNone(self.widget.grid)
         self.assertFalse(self.widget.Information.cancelled.is_shown())
         self.assertFalse(self.widget.cancel_button.isEnabled())
+
+    def test_cancelled_new_data_send_no_old_ones(self) -> None:
+        self.send(self.data)
+        self.select({2: 1})
+        self.assertIsNotNone(self.output("selected_data"))
+        self.send_signal(self.widget.Inputs.images, self.data[:9])
+        self.widget.cancel_button.click()
+        self.assertIsNone(self.output("data"))
+        self.assertIsNone(self.output("selected_data"))
+        self.assertEqual(self.widget.info_label.text(), "No images")
+
+    def test_size_is_not_what_new_widgets_begin_with(self) -> None:
+        self.widget.auto_box.click()
+        self.widget.settingsHandler.update_defaults(self.widget)
+        self.assertTrue(self.create_widget(OWImageGrid).auto_size)
+
+    def test_right_button_leaves_the_groups(self) -> None:
+        self.send(self.data)
+        self.select({2: 1, 3: 2})
+        self.widget.show()
+        QTest.qWaitForWindowExposed(self.widget)
+        place = self.widget.view.rect_of(7).center()
+        viewport = self.widget.view.viewport()
+        event = QContextMenuEvent(
+            QContextMenuEvent.Reason.Mouse, place, viewport.mapToGlobal(place)
+        )
+        QApplication.sendEvent(viewport, event)
+        self.assertEqual(self.widget.view.current_row, 7)
+        self.assertEqual(np.flatnonzero(self.widget.view.groups).tolist(), [2, 3])
+        QApplication.activePopupWidget().close()
 
     def test_space_and_menu(self) -> None:
         self.send(self.data)

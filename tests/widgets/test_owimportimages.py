@@ -850,9 +850,9 @@ class TestMovedWorkflow(base.GuiTest):
             widget = self.widget(scheme)
             self.finish(widget)
             assert widget.current_folder == str(after / images)
-            assert widget.result is not None
+            assert widget.listed is not None
             (source,) = image_sources(
-                widget.result.table, widget.result.table.domain["image"]
+                widget.listed.table, widget.listed.table.domain["image"]
             )
             assert source == str(after / images / "a" / "1.png")
             shutil.rmtree(after)

@@ -703,7 +703,7 @@ class TestOWSaveImages(base.WidgetTest):
             settings = {
                 "folder": str(self.out),
                 "file_format": "png",
-                "resize": "network",
+                "resizing": "network",
                 "__version__": 3,
                 setting: value,
             }
@@ -741,9 +741,9 @@ class TestOWSaveImages(base.WidgetTest):
             "name_column": "image name",
             "file_format": "webp",
             "quality": 44,
-            "resize": "size",
-            "width": 55,
-            "height": 66,
+            "resizing": "size",
+            "pixel_width": 55,
+            "pixel_height": 66,
             "keep_aspect": False,
             "auto_save": True,
         }
@@ -800,13 +800,24 @@ class TestOWSaveImages(base.WidgetTest):
         for version in (None, 0, 3):
             self.assertEqual(self.migrated(version), {})
             settings = self.migrated(
-                version, quality=500, width=0, height="40", file_format="png"
+                version,
+                quality=500,
+                pixel_width=0,
+                pixel_height="40",
+                file_format="png",
             )
             self.assertEqual(
                 settings,
-                {"quality": 100, "width": 1, "height": 40, "file_format": "png"},
+                {
+                    "quality": 100,
+                    "pixel_width": 1,
+                    "pixel_height": 40,
+                    "file_format": "png",
+                },
             )
-            self.assertEqual(self.migrated(version, quality=None, width="wide"), {})
+            self.assertEqual(
+                self.migrated(version, quality=None, pixel_width="wide"), {}
+            )
             settings = {"quality": 7, "keep_aspect": True}
             self.assertEqual(self.migrated(version, **settings), settings)
 

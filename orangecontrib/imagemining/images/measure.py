@@ -128,6 +128,8 @@ class Measures:
             status = os.stat(place)
         except (OSError, ValueError):  # a zero byte in the name
             return _NOT_THERE
+        if not stat.S_ISREG(status.st_mode):
+            return _NOT_THERE  # a folder is no image
         size, modified = float(status.st_size), status.st_mtime_ns
         old = self._known.get(path) or self._old.get(path)
         if old is not None:
@@ -135,8 +137,6 @@ class Measures:
                 self.changed.add(path)
             elif not with_notes or old[4] is not None:
                 return old
-        if not stat.S_ISREG(status.st_mode):
-            return size, modified, _NAN, _NAN, _NO_NOTES
         return size, modified, *_read(place, with_notes, self._limits)
 
 

@@ -123,7 +123,7 @@ def _rows_with(
                 has = np.array([word in name for name in names] + [False])
                 lacks &= ~has[codes]
             continue
-        texts = [str(value).casefold() for value in values]
+        texts = [text_of(variable, value).casefold() for value in values]
         for lacks, word in zip(missing, wanted, strict=True):
             lacks &= ~np.fromiter((word in text for text in texts), bool, len(texts))
     return ~np.logical_or.reduce(missing)

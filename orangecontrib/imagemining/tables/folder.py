@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from Orange.data import DiscreteVariable, Domain, StringVariable, Table
 
-from orangecontrib.imagemining.exceptions import FolderError, UnknownNameError
+from orangecontrib.imagemining.exceptions import NoImagesError, UnknownNameError
 from orangecontrib.imagemining.images import (
     CategoryPattern,
     FileFilter,
@@ -222,14 +222,15 @@ def table_from_folder(
     category_of = category_reader(options.category_from, options.category_pattern)
     found = memory.find(root, options.wanted, progress)
     if not found.paths:
-        raise FolderError(_explain_none(root, found))
+        raise NoImagesError(_explain_none(root, found), found.types)
     paths = found.paths
     categories = [category_of(path) for path in paths]
     if options.category_from == "pattern" and not any(categories):
         n = len(paths)
-        raise FolderError(
+        raise NoImagesError(
             f"The pattern {options.category_pattern} fits none of the {n:,} names,"
-            f" such as {paths[0]}"
+            f" such as {paths[0]}",
+            found.types,
         )
     n_without = categories.count("")
     if options.per_category > 0:

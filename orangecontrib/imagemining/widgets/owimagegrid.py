@@ -35,6 +35,7 @@ from orangecontrib.imagemining.widgets.utils.gridview import MAX_ZOOM, GridView
 from orangecontrib.imagemining.widgets.utils.imagewidget import ImageWidget
 from orangecontrib.imagemining.widgets.utils.legend import Legend
 from orangecontrib.imagemining.widgets.utils.report import picture_of
+from orangecontrib.imagemining.widgets.utils.sending import Selection
 from orangecontrib.imagemining.widgets.utils.tasks import progress_of
 
 _ZOOM_STEPS = 100  # of the slider, equal by factor
@@ -79,9 +80,9 @@ class OWImageGrid(ImageWidget):
     #: None: not chosen yet, which shows the class.
     color: str | None = Setting(None)
     projection: str = Setting("tsne")
-    auto_size: bool = Setting(True)
-    n_columns: int = Setting(10)
-    n_rows: int = Setting(10)
+    auto_size: bool = Setting(True, schema_only=True)
+    n_columns: int = Setting(10, schema_only=True)
+    n_rows: int = Setting(10, schema_only=True)
     fit: str = Setting("fit")
     #: Values of the image column, with the number of earlier rows that have the same
     #: one, and the group.
@@ -180,7 +181,10 @@ class OWImageGrid(ImageWidget):
         self._show_info()
 
     def _new_spin(self, value: int, tip: str) -> QSpinBox:
-        spin = QSpinBox(minimum=1, maximum=1000, value=value, toolTip=tip)
+        # a number is taken when it has been typed, not at each of its digits
+        spin = QSpinBox(
+            minimum=1, maximum=1000, value=value, toolTip=tip, keyboardTracking=False
+        )
         spin.setAccessibleName(tip)
         spin.valueChanged.connect(self._on_size)
         return spin
@@ -225,7 +229,7 @@ class OWImageGrid(ImageWidget):
             return
         layout, groups = self.grid.layout, self.view.groups
         n = int((layout.cells[:, 0] >= 0).sum())
-        text = f"{n:,} images on {layout.columns} × {layout.rows} cells"
+        text = f"{n:,} image{'s' * (n != 1)} on {layout.columns} × {layout.rows} cells"
         text += f", {int((groups > 0).sum()):,} selected"
         n_groups = int(groups.max(initial=0))
         text += f" in {n_groups} groups" if n_groups > 1 else ""
@@ -294,6 +298,10 @@ class OWImageGrid(ImageWidget):
             self._place()
             return
         self.cancel()
+        if self.grid is None:
+            # what went out before is of other data
+            self._send(Selection(None, None))
+            self._show_info()
         self.Information.cancelled()
         self._set_button("&Start again", True)
 
@@ -324,8 +332,13 @@ class OWImageGrid(ImageWidget):
             self.commit.now()
 
     def on_exception(self, ex: Exception) -> None:
-        self._show_nothing()
-        if not isinstance(ex, ImageMiningError):
+        known = isinstance(ex, ImageMiningError)
+        if known and self.grid is not None:
+            # such as a grid that is too small: the one that was there stays
+            self._set_button("Ca&ncel", False)
+        else:
+            self._show_nothing()
+        if not known:
             raise ex
         self.Error.failed(ex)
 

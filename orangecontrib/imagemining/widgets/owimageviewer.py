@@ -49,11 +49,13 @@ class Images:
     ----------
     sources : each row's path or address; None if those shown stay.
     arrangement : which are shown, and in what order.
+    numbered : what tells each row from the others, where the images are new.
     selected : rows to be selected, where the images are new.
     """
 
     sources: Sequence[str | None] | None
     arrangement: Arrangement
+    numbered: Sequence[tuple[str, int]] = ()
     selected: Sequence[int] = ()
 
 
@@ -68,10 +70,9 @@ def run(
     arrangement = arrange(data, column, spec, progress_of(state))
     if chosen is None:
         return Images(None, arrangement)
-    selected = [
-        row for row, value in enumerate(numbered_rows(data, column)) if value in chosen
-    ]
-    return Images(image_sources(data, column), arrangement, selected)
+    numbered = numbered_rows(data, column)
+    selected = [row for row, value in enumerate(numbered) if value in chosen]
+    return Images(image_sources(data, column), arrangement, numbered, selected)
 
 
 class OWImageViewer(ImageWidget):
@@ -119,7 +120,7 @@ class OWImageViewer(ImageWidget):
         super().__init__()
         self.sources: Sequence[str | None] = []
         self._found = False
-        self._numbered: list[tuple[str, int]] | None = None
+        self._numbered: Sequence[tuple[str, int]] = []
         self._typing = QTimer(self, singleShot=True, interval=_TYPING_PAUSE)
         self._typing.timeout.connect(self._on_words)
         self._make_gui()
@@ -238,7 +239,7 @@ class OWImageViewer(ImageWidget):
     def _find_images(self) -> None:
         """Show other images: the data or their column have changed."""
         self.cancel()
-        self.sources, self._numbered, self._found = [], None, False
+        self.sources, self._numbered, self._found = [], [], False
         self.view.set_images([])
         self._show_captions()
         self._show_info()
@@ -262,7 +263,7 @@ class OWImageViewer(ImageWidget):
     def on_done(self, result: Images) -> None:
         if result.sources is not None:
             self._found = True
-            self.sources = result.sources
+            self.sources, self._numbered = result.sources, result.numbered
             self.view.set_images(result.sources)
             self.view.selected[result.selected] = True
         self.view.arrange(result.arrangement.order, result.arrangement.groups)
@@ -317,10 +318,8 @@ class OWImageViewer(ImageWidget):
         self.setInvalidated(self.sender_of_tables.task is not None)
 
     def _store_selection(self) -> None:
-        if not self._found or self.data is None or self.image_column is None:
+        if not self._found:
             return
-        if self._numbered is None:
-            self._numbered = numbered_rows(self.data, self.image_column)
         rows = self.view.selected_rows()
         self.selected_images = [self._numbered[row] for row in rows]
 

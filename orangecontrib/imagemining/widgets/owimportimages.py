@@ -16,7 +16,11 @@ from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin
 from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Input, Msg, Output, OWWidget
 
-from orangecontrib.imagemining.exceptions import FolderNotFoundError, ImageMiningError
+from orangecontrib.imagemining.exceptions import (
+    FolderNotFoundError,
+    ImageMiningError,
+    NoImagesError,
+)
 from orangecontrib.imagemining.images import FileFilter, Measures
 from orangecontrib.imagemining.tables.folder import (
     FolderMemory,
@@ -38,7 +42,11 @@ from orangecontrib.imagemining.widgets.utils.folders import (
     resolve,
     to_store,
 )
-from orangecontrib.imagemining.widgets.utils.importinfo import describe, report_items
+from orangecontrib.imagemining.widgets.utils.importinfo import (
+    describe,
+    report_items,
+    shortened,
+)
 from orangecontrib.imagemining.widgets.utils.importpanels import (
     FolderPanel,
     MorePanel,
@@ -121,7 +129,7 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
         ConcurrentWidgetMixin.__init__(self)
         self.current_folder = ""
         self.data: Table | None = None
-        self.result: FolderTable | ListedTable | None = None
+        self.listed: FolderTable | ListedTable | None = None
         self._memory = FolderMemory()
         self._measures = Measures()
         self._is_stored = False  # the folder was not chosen here
@@ -355,7 +363,9 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
     def _on_table(self, result: ListedTable) -> None:
         n, missing = len(result.table), result.not_there
         if missing:
-            names = ", ".join(missing[:3]) + ", …" * (len(missing) > 3)
+            different = list(dict.fromkeys(missing))
+            names = ", ".join(shortened(name) for name in different[:3])
+            names += ", …" * (len(different) > 3)
             self.Warning.not_there(f"{len(missing):,}", f"{n:,}", names)
         if result.n_relative:
             self.Information.no_base(f"{result.n_relative:,}")
@@ -365,6 +375,9 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
         self._finish(None, "No images.")
         if not isinstance(ex, ImageMiningError):
             raise ex
+        if isinstance(ex, NoImagesError):
+            # so that one of the types there are can be chosen
+            self.files_panel.types_button.show_types(ex.types)
         if isinstance(ex, FolderNotFoundError):
             self.Error.missing(self.current_folder)
             self.folder_panel.show_missing(self.current_folder)
@@ -373,7 +386,7 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
             self.info_label.setText(f"{ex}.")
 
     def _finish(self, result: FolderTable | ListedTable | None, text: str) -> None:
-        self.result = result
+        self.listed = result
         self.cancel_button.setEnabled(False)
         self.info_label.setText(text)
         self.Outputs.data.send(result.table if result else None)
@@ -384,11 +397,11 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
         super().onDeleteWidget()
 
     def send_report(self) -> None:
-        if self.result is None:
+        if self.listed is None:
             self.report_paragraph("No images")
             return
         place = self.current_folder if self.data is None else self.table_panel.base
-        self.report_items("Import", report_items(self.result, place, self._options()))
+        self.report_items("Import", report_items(self.listed, place, self._options()))
 
     @classmethod
     def migrate_settings(cls, settings: dict[str, Any], version: int | None) -> None:

@@ -73,9 +73,9 @@ class OWSaveImages(OWWidget, ConcurrentWidgetMixin):
     file_format: str = Setting("original")
     quality: int = Setting(90)
     #: "none", "size" or "network".
-    resize: str = Setting("none")
-    width: int = Setting(256)
-    height: int = Setting(256)
+    resizing: str = Setting("none")
+    pixel_width: int = Setting(256)
+    pixel_height: int = Setting(256)
     keep_aspect: bool = Setting(True)
     network: str = Setting("squeezenet1_1")
     auto_save: bool = Setting(False, schema_only=True)

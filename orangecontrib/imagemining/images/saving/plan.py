@@ -198,7 +198,7 @@ def plan_saving(
     pace = paced(progress)
     root = os.path.abspath(folder)
     if not os.path.isdir(root):
-        raise SaveError(f"There is no folder {root} (any more); choose another")
+        raise SaveError(f"There is no folder {root}. Choose another")
     options = options or SaveOptions()
     plan = Plan(root, options, images, [], False)
     _open_folder(plan, "", MANIFEST)

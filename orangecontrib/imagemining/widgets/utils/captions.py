@@ -79,7 +79,7 @@ class TableCaptions:
         """Return the row's title."""
         if self._title is not None:
             return self._text(row, self._title)
-        return file_name(self._text(row, self._column))
+        return file_name(self._text(row, self._column)) or f"(row {row + 1})"
 
     def _text(self, row: int, variable: Variable) -> str:
         value = self.data[row, variable]

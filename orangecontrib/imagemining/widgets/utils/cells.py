@@ -79,9 +79,7 @@ def draw_picture(
         place = picture_rect(image, frame, painter.device().devicePixelRatioF())
         painter.drawImage(place, image)
     else:
-        faint = QColor(palette.color(QPalette.ColorRole.Text))
-        faint.setAlpha(24)
-        painter.fillRect(frame, faint)
+        painter.fillRect(frame, faint_text(palette, 24))
         if reason is not None:
             _draw_reason(painter, frame, reason, palette)
     if colour is not None:
@@ -90,14 +88,22 @@ def draw_picture(
         pen.setJoinStyle(Qt.PenJoinStyle.MiterJoin)
         painter.setPen(pen)
         painter.drawRect(place.adjusted(-2, -2, 1, 1))
+        # a frame of the ground's own colour is seen too
+        painter.setPen(QPen(faint_text(palette, 90), 1))
+        painter.drawRect(place.adjusted(-4, -4, 3, 3))
+
+
+def faint_text(palette: QPalette, alpha: int) -> QColor:
+    """Return the colour of text, of an opacity from 0 to 255."""
+    colour = QColor(palette.color(QPalette.ColorRole.Text))
+    colour.setAlpha(alpha)
+    return colour
 
 
 def _draw_reason(
     painter: QPainter, frame: QRect, reason: str, palette: QPalette
 ) -> None:
-    colour = QColor(palette.color(QPalette.ColorRole.Text))
-    colour.setAlpha(150)
-    painter.setPen(QPen(colour, 1.5))
+    painter.setPen(QPen(faint_text(palette, 150), 1.5))
     if frame.width() < _SMALLEST_TEXT:
         inner = QRect(0, 0, frame.width() // 3, frame.width() // 3)
         inner.moveCenter(frame.center())

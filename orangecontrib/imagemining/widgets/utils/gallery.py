@@ -49,6 +49,7 @@ class ImageGallery(ThumbnailView):
         self.selected: NDArray[np.bool_] = np.zeros(0, bool)
         self.band = QRect()  # of the mouse, in the content's coordinates
         self._image_size = 120
+        self._anchor_row = -1  # that a zoom keeps in its place
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         # the width must not depend on what is shown, or lines would jump
         self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOn)
@@ -87,11 +88,17 @@ class ImageGallery(ThumbnailView):
             self._elided.clear()
             self.lay_out()
 
-    def zoom(self, factor: float) -> None:
+    def point_at(self, row: int) -> None:
+        if row >= 0 and not self.selected[row]:
+            self.select_rows([row])
+
+    def zoom(self, factor: float, at: QPoint | None = None) -> None:
         size = round(self._image_size * factor)
         if size == self._image_size:
             size += 1 if factor > 1 else -1
+        self._anchor_row = self.row_at(at) if at is not None else -1
         self.set_image_size(size)
+        self._anchor_row = -1
         self.size_changed.emit(self._image_size)
 
     # selection ---------------------------------------------------------------
@@ -194,8 +201,9 @@ class ImageGallery(ThumbnailView):
 
     def lay_out(self) -> None:
         before = self.layout_.positions_between(self.offset(), self.offset() + 1)
-        current = self.position_of(self.current_row)
-        visible = self.rect_of(self.current_row).intersects(self.viewport().rect())
+        row = self._anchor_row if self._anchor_row >= 0 else self.current_row
+        current = self.position_of(row)
+        visible = self.rect_of(row).intersects(self.viewport().rect())
         anchor = current if visible else int(before[0]) if len(before) else -1
         y_before = self.layout_.corner(anchor)[1] - self.offset() if anchor >= 0 else 0
         self._lay_out()

@@ -60,6 +60,7 @@ class GridView(ThumbnailView):
         self._owner: NDArray[np.intp] = np.full((1, 1), -1)
         self._subset: NDArray[np.bool_] | None = None
         self._zoom = 1.0
+        self._zoomed_at: QPoint | None = None
         self._image_size = 1
         self._cell = QSize(1, 1)
         self._colours: NDArray[np.uint8] | None = None
@@ -223,18 +224,28 @@ class GridView(ThumbnailView):
 
     # layout ------------------------------------------------------------------
 
-    def zoom(self, factor: float) -> None:
-        self.set_zoom(self._zoom * factor)
+    def zoom(self, factor: float, at: QPoint | None = None) -> None:
+        self.set_zoom(self._zoom * factor, at)
 
-    def set_zoom(self, zoom: float) -> None:
-        """Make the cells so many times as large as fits the window."""
+    def set_zoom(self, zoom: float, at: QPoint | None = None) -> None:
+        """Make the cells so many times as large as fits the window.
+
+        Parameters
+        ----------
+        zoom
+            1 or more.
+        at
+            What is at this point of the viewport stays; by default its centre.
+        """
         self._zoom = min(max(zoom, 1.0), MAX_ZOOM)
+        self._zoomed_at = at
         self.lay_out()
+        self._zoomed_at = None
         self.zoomed.emit(self._zoom)
 
     def lay_out(self) -> None:
-        window = self.viewport().rect()
-        centre = window.center() + self.offset()
+        fixed = self._zoomed_at or self.viewport().rect().center()
+        centre = fixed + self.offset()
         across = centre.x() / max(1, self._cell.width())
         down = centre.y() / max(1, self._cell.height())
         space = self.maximumViewportSize()
@@ -267,7 +278,7 @@ class GridView(ThumbnailView):
             bar.setRange(0, max(0, content - size))
             bar.setPageStep(size)
             bar.setSingleStep(max(16, self._cell.width() // 2))
-        middle = self.viewport().rect().center()
+        middle = self._zoomed_at or self.viewport().rect().center()
         self.horizontalScrollBar().setValue(
             round(across * self._cell.width()) - middle.x()
         )

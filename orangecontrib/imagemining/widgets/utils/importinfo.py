@@ -5,7 +5,9 @@ from __future__ import annotations
 from orangecontrib.imagemining.tables.folder import FolderOptions, FolderTable
 from orangecontrib.imagemining.tables.listing import ListedTable
 
-__all__ = ["describe", "report_items"]
+__all__ = ["describe", "report_items", "shortened"]
+
+_LONGEST = 80  # letters of a name that is shown whole
 
 _SOURCES = {
     "folder": "the first folder",
@@ -74,6 +76,11 @@ def _describe_folder(result: FolderTable) -> str:
     if any(left_out):
         lines.append(f"Left out: {'; '.join(text for text in left_out if text)}")
     return "\n".join(lines)
+
+
+def shortened(name: str) -> str:
+    """Return a name, of a very long one its beginning and end."""
+    return name if len(name) <= _LONGEST else f"{name[:30]}…{name[-30:]}"
 
 
 def _describe_table(result: ListedTable) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import accumulate
 
 from AnyQt.QtCore import Qt
 from AnyQt.QtGui import QColor
@@ -11,7 +12,7 @@ from Orange.data import Variable
 
 __all__ = ["Legend", "colour_of"]
 
-_MAX_VALUES = 30
+_MAX_LETTERS = 300  # of all names; the others are in the tooltip
 _N_STEPS = 5  # colours shown of a numeric column
 
 
@@ -38,8 +39,7 @@ class Legend(QLabel):
         """Show a column's colours; nothing without a column."""
         entries: list[tuple[str, float]] = []
         if variable is not None and variable.is_discrete:
-            names = variable.values[:_MAX_VALUES]
-            entries = [(name, number) for number, name in enumerate(names)]
+            entries = [(name, number) for number, name in enumerate(variable.values)]
         elif variable is not None and low == low:
             steps = _N_STEPS if high > low else 1
             for step in range(steps):
@@ -54,6 +54,9 @@ class Legend(QLabel):
             colour = colour_of(variable, value, low, high).name()
             name = escape(text).replace(" ", "&nbsp;")
             parts.append(f'<span style="color:{colour}">■</span>&nbsp;{name}')
-        if variable.is_discrete and len(variable.values) > _MAX_VALUES:
-            parts.append(f"… {len(variable.values) - _MAX_VALUES} more")
-        self.setText(f"{escape(variable.name)}: &nbsp;" + " &nbsp; ".join(parts))
+        letters = accumulate(len(text) + 4 for text, _ in entries)
+        n = max(1, sum(count <= _MAX_LETTERS for count in letters))
+        rest = f" &nbsp; … {len(parts) - n} more" if n < len(parts) else ""
+        title = f"{escape(variable.name)}: &nbsp;"
+        self.setText(title + " &nbsp; ".join(parts[:n]) + rest)
+        self.setToolTip("<br>".join(parts) if rest else "")

@@ -43,7 +43,8 @@ Save Images           dirname                           folder
                       image_attr_current_index          column, by `settle`
                       (folders by class)                category_column, by `settle`
                       file_format_index                 file_format, quality
-                      use_scale, scale_index            resize, network, width, height;
+                      use_scale, scale_index            resizing, network, pixel_width,
+                                                        pixel_height;
                                                         keep_aspect: no, it stretched
                       auto_save                         auto_save
 all                   context_settings                  the first, as above; those of
@@ -139,7 +140,9 @@ def image_embedding(settings: Settings) -> None:
     settings.update(
         network=network,
         layer="logits" if network == "squeezenet_imageanalytics" else "features",
+        fit="stretch",
         views=1,
+        classes=False,
         auto_apply=bool(settings.pop("_auto_apply", True)),
         column="",
         old_choices={"column": _number(settings.pop("cb_image_attr_current_id", 0))},
@@ -214,9 +217,9 @@ def save_images(settings: Settings) -> None:
         return
     network, (width, height) = _embedder_at(settings.pop("scale_index", 0))
     if not bool(settings.pop("use_scale", False)):
-        resize = "none"
+        resizing = "none"
     else:  # the size is known also where the network is not there
-        resize = "network" if network in WEIGHTS else "size"
+        resizing = "network" if network in WEIGHTS else "size"
     place = _number(settings.pop("file_format_index", 0))
     folder = settings.pop("dirname", "")
     settings.update(
@@ -226,9 +229,9 @@ def save_images(settings: Settings) -> None:
         category_column="",
         file_format=_FORMATS[place] if place < len(_FORMATS) else _FORMATS[0],
         quality=_PILLOW_QUALITY,
-        resize=resize,
-        width=width,
-        height=height,
+        resizing=resizing,
+        pixel_width=width,
+        pixel_height=height,
         keep_aspect=False,
         network=network,
         auto_save=bool(settings.get("auto_save", False)),

@@ -32,7 +32,7 @@ from orangecontrib.imagemining.widgets.utils.forms import add_row, button, new_f
 __all__ = ["ColumnsPanel", "FolderRow", "FormatPanel", "make_possible"]
 
 #: Settings that are numbers from 1 on, and how large they may be.
-_LARGEST = {"quality": 100, "width": 20_000, "height": 20_000}
+_LARGEST = {"quality": 100, "pixel_width": 20_000, "pixel_height": 20_000}
 
 _FORMAT_LABELS = {
     ORIGINAL: "as they are (exact copies)",
@@ -127,8 +127,8 @@ class FormatPanel(QWidget):
     Parameters
     ----------
     master
-        The widget with the settings ``file_format``, ``quality``, ``resize``,
-        ``width``, ``height``, ``keep_aspect`` and ``network``.
+        The widget with the settings ``file_format``, ``quality``, ``resizing``,
+        ``pixel_width``, ``pixel_height``, ``keep_aspect`` and ``network``.
     callback
         Called after the user changed one of them.
     """
@@ -140,10 +140,10 @@ class FormatPanel(QWidget):
         self.format_combo = KeyCombo(master, "file_format", self._on_change)
         self.format_combo.set_items(_FORMAT_LABELS)
         self.quality_spin = self._spin("quality")
-        self.resize_combo = KeyCombo(master, "resize", self._on_change)
+        self.resize_combo = KeyCombo(master, "resizing", self._on_change)
         self.resize_combo.set_items(_RESIZE_LABELS)
-        self.width_spin = self._spin("width")
-        self.height_spin = self._spin("height")
+        self.width_spin = self._spin("pixel_width")
+        self.height_spin = self._spin("pixel_height")
         self.aspect_box = QCheckBox(
             "&Keep proportions",
             checked=master.keep_aspect,
@@ -230,7 +230,7 @@ class FormatPanel(QWidget):
         self.quality_spin.setEnabled(bool(file_format and file_format.has_quality))
         self.resize_combo.setEnabled(master.file_format != ORIGINAL)
         pages = list(_RESIZE_LABELS)
-        page = pages.index(master.resize) if master.resize in pages else 0
+        page = pages.index(master.resizing) if master.resizing in pages else 0
         self._details.setCurrentIndex(0 if master.file_format == ORIGINAL else page)
 
     def options(self) -> SaveOptions:
@@ -243,9 +243,11 @@ class FormatPanel(QWidget):
         """
         master = self._master
         resize = None
-        if master.file_format != ORIGINAL and master.resize == "size":
-            resize = Resize(master.width, master.height, not master.keep_aspect)
-        elif master.file_format != ORIGINAL and master.resize == "network":
+        if master.file_format != ORIGINAL and master.resizing == "size":
+            resize = Resize(
+                master.pixel_width, master.pixel_height, not master.keep_aspect
+            )
+        elif master.file_format != ORIGINAL and master.resizing == "network":
             if master.network not in WEIGHTS:
                 title = old_settings.title_of(master.network)
                 raise UnknownNameError(
@@ -262,10 +264,10 @@ class FormatPanel(QWidget):
         text = f"as {self.format_combo.currentText()}"
         if self.quality_spin.isEnabled():
             text += f" of quality {master.quality}"
-        if master.resize == "size":
+        if master.resizing == "size":
             how = "fitted into" if master.keep_aspect else "stretched to"
-            text += f", {how} {master.width} × {master.height} pixels"
-        elif master.resize == "network":
+            text += f", {how} {master.pixel_width} × {master.pixel_height} pixels"
+        elif master.resizing == "network":
             text += f", stretched for {self.network_combo.currentText()}"
         return text.replace(" × ", "\u00a0×\u00a0")  # a size stays on one line
 

@@ -115,12 +115,15 @@ class ThumbnailView(QAbstractScrollArea):
         """Select these rows and no others."""
         raise NotImplementedError
 
+    def point_at(self, row: int) -> None:
+        """Do what a click of the right button does, before there is a menu."""
+
     def step(self, places: int) -> bool:
         """Go so many images further; False if there are none."""
         raise NotImplementedError
 
-    def zoom(self, factor: float) -> None:
-        """Make the cells so much larger."""
+    def zoom(self, factor: float, at: QPoint | None = None) -> None:
+        """Make the cells so much larger; what is at a point of the viewport stays."""
         raise NotImplementedError
 
     def lay_out(self) -> None:
@@ -244,15 +247,15 @@ class ThumbnailView(QAbstractScrollArea):
     def wheelEvent(self, event: QWheelEvent) -> None:
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             if event.angleDelta().y():
-                self.zoom(_ZOOM_STEP if event.angleDelta().y() > 0 else 1 / _ZOOM_STEP)
+                factor = _ZOOM_STEP if event.angleDelta().y() > 0 else 1 / _ZOOM_STEP
+                self.zoom(factor, event.position().toPoint())
             event.accept()
         else:
             super().wheelEvent(event)
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        row = self.row_at(event.pos())
-        if row >= 0:
-            self.current_row = row
-            if not self.is_selected(row):
-                self.select_rows([row])
+        if event.reason() != QContextMenuEvent.Reason.Keyboard:
+            self.current_row = self.row_at(event.pos())
+            self.point_at(self.current_row)
+            self.viewport().update()
         self.menu_requested.emit(event.globalPos())
