@@ -252,8 +252,8 @@ def _vgg_caffe(
             channels="BGR",
             shortest=256,
         ),
-        license="CC BY 4.0 (Visual Geometry Group, Oxford); ImageNet's images are for"
-        " research",
+        license="Creative Commons Attribution (Visual Geometry Group, Oxford);"
+        " ImageNet's images are for research",
         trained_on=f"{_IMAGENET}, by the network's authors",
         url=(
             "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/"
