@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """How well do the embedders tell categories apart, and how fast are they?
 
-Usage: .venv/bin/python benchmarks/embedders.py [--most N] FOLDER…
+Usage: .venv/bin/python benchmarks/embedders.py [--most N] [--network NAME] FOLDER…
 
 Each folder has a sub-folder for each category. For every embedder, layer and number of
 views it prints the classification accuracy (CA) of scikit-learn's logistic regression
 in 10-fold stratified cross-validation, mean and standard deviation over three seeds,
 and images/s. At most N images a category are taken (default 200), evenly spaced.
+Embedders whose weights are not on this computer are left out.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--most", type=int, default=200)
+    parser.add_argument("--network", choices=WEIGHTS, help="this one alone")
     parser.add_argument("folders", nargs="+", type=Path)
     arguments = parser.parse_args()
     # few images in a class and few iterations: known, and the same for all
@@ -75,7 +77,7 @@ def main() -> None:
     for folder in arguments.folders:
         paths, categories = sample(folder, arguments.most)
         for network, weights in WEIGHTS.items():
-            if not is_here(weights):
+            if not is_here(weights) or arguments.network not in (None, network):
                 continue
             # warm up
             LocalEmbedder(EmbedderSpec(network, weights.layers[0].name))(paths[:1])
