@@ -282,13 +282,16 @@ class TestImageGallery(base.GuiTest):
         self.assertNotIn(1200, order)
 
     def test_thumbnails_fill_the_cell(self) -> None:
-        wait_for(lambda: self.gallery.loader.image(0) is not None)
         side = round(90 * self.gallery.viewport().devicePixelRatioF())
-        wait_for(lambda: self.gallery.loader.image(0).width() == side)
+        images = self.gallery.loader._images
+
+        def width() -> int:
+            return images[0].image.width() if 0 in images else 0
+
+        wait_for(lambda: width() == side)
         self.gallery.set_image_size(45)
-        QApplication.processEvents()
-        self.gallery.viewport().repaint()
-        wait_for(lambda: self.gallery.loader.image(0).width() == round(side / 2))
+        wait_for(lambda: width() < side)
+        self.assertEqual(width(), round(side / 2))
 
     def test_reasons_are_written_in_the_cell_and_its_tooltip(self) -> None:
         self.gallery.set_images(["/nowhere/at/all.png"] * 2)

@@ -244,9 +244,15 @@ def test_odd_contexts_do_not_raise(
     for name in names:
         for odd in (*ODD, (None, -2), ("x",)):
             context = Context(values={**values, name: odd})
-            migrated(widget, old, context_settings=[context])
+            new = migrated(widget, old, context_settings=[context])
+            # the rest is taken over all the same
+            assert new["auto_commit"] is bool(
+                old.get("autoCommit", old.get("auto_commit"))
+            )
+            assert "context_settings" not in new
     for context in (Context(values=None), {"values": values}, dict(values)):
-        migrated(widget, old, context_settings=[context])
+        new = migrated(widget, old, context_settings=[context])
+        assert "context_settings" not in new
 
 
 # widget by widget ---------------------------------------------------------------------

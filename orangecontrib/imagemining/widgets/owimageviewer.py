@@ -341,7 +341,8 @@ class OWImageViewer(ImageWidget):
 
     def _drag(self) -> None:
         row = self.view.current_row
-        picture = self.view.loader.image(row) if row >= 0 else None
+        side = self.view.device_side()
+        picture = self.view.loader.image(row, side) if row >= 0 else None
         sources = self._selected_sources()
         if sources:
             drag_away(self, sources, picture)

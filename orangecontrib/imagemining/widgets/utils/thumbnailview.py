@@ -151,7 +151,7 @@ class ThumbnailView(QAbstractScrollArea):
     def is_on_picture(self, row: int, point: QPoint) -> bool:
         """Tell whether a point of the viewport is on the image, not beside it."""
         frame = self._frame(self.rect_of(row))
-        image = self.loader.image(row)
+        image = self.loader.image(row, self.device_side())
         if image is None:
             return frame.contains(point)
         ratio = self.viewport().devicePixelRatioF()
