@@ -481,6 +481,17 @@ class TestOWImageEmbedding(base.WidgetTest):
                 self.wait_until_finished()
         self.assertEqual(taken.call_args.args, ("vgg16", path))
 
+    def test_damaged_settings_begin_anew(self) -> None:
+        for name in ("network", "layer", "fit", "others"):
+            for odd in (None, 5, ["x"], {"a": 1}):
+                with self.subTest(setting=name, value=odd):
+                    widget = self.create_widget(
+                        OWImageEmbedding, stored_settings={name: odd, "views": 8}
+                    )
+                    self.assertIsInstance(widget.network, str)
+                    self.assertEqual(widget.others, [])
+                    self.assertEqual(widget.views, 8)
+
     # own networks --------------------------------------------------------------------
 
     def test_timm_names_what_is_missing(self) -> None:

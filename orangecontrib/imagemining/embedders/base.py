@@ -133,7 +133,8 @@ def check_spec(spec: EmbedderSpec) -> Layer:
     views = views_of(spec.network)
     if spec.views not in views:
         raise UnknownNameError(
-            f"{spec.views} views cannot be had, only {' or '.join(map(str, views))}"
+            f"{weights.title}: {spec.views} views cannot be had, only"
+            f" {' or '.join(map(str, views))}"
         )
     fits = fits_of(spec.network, spec.views)
     if spec.fit not in fits:

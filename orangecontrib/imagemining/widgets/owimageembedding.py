@@ -346,7 +346,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
     def on_exception(self, ex: Exception) -> None:
         if self._bringing:
             self._brought()
-        self._finish(None, "")
+        self._finish(None, "Nothing was embedded.")
         if not isinstance(ex, ImageMiningError):
             raise ex
         self.Error.failed(ex)
@@ -381,7 +381,13 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             # what was made before there was a choice is to stay as it was
             settings.setdefault("fit", "stretch")
             settings.setdefault("classes", False)
+        # settings that were damaged begin anew, one by one
+        for name in ("network", "layer", "fit"):
+            if not isinstance(settings.get(name, ""), str):
+                del settings[name]
         others = settings.get("others", [])
+        if not isinstance(others, list):
+            others = settings["others"] = []
         if any(not _is_embedder(other) for other in others):
             settings["others"] = [other for other in others if _is_embedder(other)]
 
@@ -392,6 +398,7 @@ def _is_embedder(other: Any) -> bool:
         and len(other) == 4
         and all(isinstance(other[place], str) for place in (0, 1, 3))
         and isinstance(other[2], (int, str))
+        and not isinstance(other[2], bool)
     )
 
 

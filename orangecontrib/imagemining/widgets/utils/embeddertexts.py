@@ -150,5 +150,6 @@ def describe(network: str, layer: str) -> str:
 
 def cost(specs: Sequence[EmbedderSpec]) -> str:
     """Return how many times an image goes through a network; "" for once."""
-    total = sum(passes(spec.views) for spec in specs)
+    # the same embedder twice is computed once
+    total = sum(passes(spec.views) for spec in set(specs))
     return "" if total == 1 else f"{total:,.0f} forward passes for each image"
