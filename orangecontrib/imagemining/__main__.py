@@ -94,8 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         choices=VIEWS,
         default=1,
-        help="8 also looks at the images turned and mirrored, which suits those that"
-        " have no up and down, such as cells (default: %(default)s)",
+        help="how often each image is looked at: 2 mirrored too; 8 turned and mirrored,"
+        " which suits images that have no up and down, such as cells; 10, 12 and 144"
+        " are crops (default: %(default)s)",
     )
     run.add_argument(
         "--gui",

@@ -24,7 +24,6 @@ from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Input, Msg, Output, OWWidget
 
 from orangecontrib.imagemining.exceptions import ImageMiningError
-from orangecontrib.imagemining.tables import image_columns
 from orangecontrib.imagemining.tables.placing import ImageGrid, place_images
 from orangecontrib.imagemining.tables.projection import PROJECTIONS
 from orangecontrib.imagemining.widgets.utils import old_settings
@@ -197,17 +196,13 @@ class OWImageGrid(ImageWidget):
         return QSize(960, 680)
 
     def _show_columns(self) -> None:
-        domain = self.data.domain if self.data is not None else None
-        images = image_columns(domain, self.column) if domain is not None else []
-        self.column_combo.set_columns(images)
-        others: list[Variable] = []
-        if domain is not None and images:
-            others = [*domain.class_vars, *domain.metas, *domain.attributes]
+        others = self.show_image_columns()
         self.label_combo.set_columns(others)
         coloured = [v for v in others if v.is_discrete or v.is_continuous]
         self.color_combo.set_columns(coloured)
-        if self.color is None and domain is not None and domain.class_var in coloured:
-            place = self.color_combo.findData(domain.class_var.name)
+        category = self.data.domain.class_var if self.data is not None else None
+        if self.color is None and category is not None and category in coloured:
+            place = self.color_combo.findData(category.name)
             self.color_combo.setCurrentIndex(place)
 
     def _show_size(self) -> None:

@@ -16,7 +16,7 @@ from Orange.widgets.utils.concurrent import TaskState
 from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Input, Msg, Output, OWWidget
 
-from orangecontrib.imagemining.tables import image_columns, image_sources
+from orangecontrib.imagemining.tables import image_sources
 from orangecontrib.imagemining.tables.arrange import (
     Arrangement,
     ArrangeSpec,
@@ -192,19 +192,14 @@ class OWImageViewer(ImageWidget):
         return QSize(960, 640)
 
     def _show_columns(self) -> None:
-        domain = self.data.domain if self.data is not None else None
-        images = image_columns(domain, self.column) if domain is not None else []
-        self.column_combo.set_columns(images)
-        others: list[Variable] = []
-        if domain is not None and images:
-            others = [*domain.metas, *domain.class_vars, *domain.attributes]
+        others = self.show_image_columns()
         for combo in (self.title_combo, self.subtitle_combo, self.sort_combo):
             combo.set_columns(others)
         coloured = [v for v in others if v.is_discrete or v.is_continuous]
         self.color_combo.set_columns(coloured)
         self.group_combo.set_columns([v for v in others if v.is_discrete])
         self.descending_box.setEnabled(bool(self.sort_combo.column))
-        self.filter_edit.setEnabled(bool(images))
+        self.filter_edit.setEnabled(bool(others))
 
     def _show_info(self) -> None:
         n, shown = len(self.sources), len(self.view.order)

@@ -8,6 +8,7 @@ from Orange.widgets import gui
 from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin
 from Orange.widgets.widget import OWWidget
 
+from orangecontrib.imagemining.tables import image_columns
 from orangecontrib.imagemining.widgets.utils.captions import TableCaptions
 from orangecontrib.imagemining.widgets.utils.combos import ColumnCombo
 from orangecontrib.imagemining.widgets.utils.forms import new_form
@@ -28,8 +29,8 @@ class ImageWidget(
 ):
     """A widget that shows a table's images and sends those selected.
 
-    Its class has the outputs `selected_data` and `data`, a `column_combo`, and a
-    `view`, which it gives to `set_view`.
+    Its class has the outputs `selected_data` and `data`, the setting `column` with its
+    `column_combo`, and a `view`, which it gives to `set_view`.
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,18 @@ class ImageWidget(
         form = new_form()
         gui.vBox(self.controlArea, title).layout().addLayout(form)
         return form
+
+    def show_image_columns(self) -> list[Variable]:
+        """Offer the columns of images; return all columns, texts first, to choose from.
+
+        There are none to choose from where there is no column of images.
+        """
+        domain = self.data.domain if self.data is not None else None
+        images = image_columns(domain, self.column) if domain is not None else []
+        self.column_combo.set_columns(images)
+        if domain is None or not images:
+            return []
+        return [*domain.metas, *domain.class_vars, *domain.attributes]
 
     @property
     def image_column(self) -> Variable | None:
