@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orangecontrib.imagemining.images import local_path
+from orangecontrib.imagemining.images.sources import split_source
 from orangecontrib.imagemining.specs import EmbedderSpec
 
 __all__ = ["VectorCache", "key_of"]
@@ -55,6 +56,7 @@ def key_of(
         spec,
         version,
         os.path.abspath(path),
+        split_source(source)[1],
         status.st_mtime_ns,
         status.st_size,
     )

@@ -7,6 +7,8 @@ import re
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
+from orangecontrib.imagemining.images.sources import split_source
+
 __all__ = ["is_url", "local_path", "locate"]
 
 _REMOTE = ("http", "https", "ftp", "data")
@@ -25,9 +27,10 @@ def is_url(source: str) -> bool:
 
 
 def local_path(source: str) -> str | None:
-    """Return the path that `source` names, None if it must be fetched."""
+    """Return the path of the file that `source` is in, None if it must be fetched."""
     if is_url(source):
         return None
+    source = split_source(source)[0]
     if _scheme(source) == "file":
         parts = urlsplit(source)
         host = "" if parts.netloc in ("", "localhost") else f"//{parts.netloc}"
@@ -52,6 +55,10 @@ def locate(value: str, origin: str = "") -> str:
         return value.strip()  # spaces around it are a slip; in file names they are not
     if not origin or _scheme(value) in (*_REMOTE, "file") or os.path.isabs(value):
         return value
+    place, words = split_source(value)
+    has_words = place != value
     if is_url(origin):
-        return f"{origin.rstrip('/')}/{quote(value.lstrip('/'), safe='/%')}"
-    return os.path.join(local_path(origin) or "", value)
+        place = f"{origin.rstrip('/')}/{quote(place.lstrip('/'), safe='/%')}"
+    else:
+        place = os.path.join(local_path(origin) or "", place)
+    return f"{place}#{words}" if has_words else place

@@ -1,4 +1,8 @@
-"""Orange's image columns: ``attributes["type"] == "image"``, with an ``origin``."""
+"""Orange's image columns: ``attributes["type"] == "image"``, with an ``origin``.
+
+Those whose images are read in a way of their own have it in their attribute
+``rendering``, in the words of `images.sources`.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,18 @@ import numpy as np
 from Orange.data import Domain, Table, Variable
 
 from orangecontrib.imagemining.images import locate
+from orangecontrib.imagemining.images.sources import Rendering, join_source
 
-__all__ = ["image_columns", "image_sources", "possible_image_columns"]
+__all__ = [
+    "RENDERING",
+    "image_columns",
+    "image_sources",
+    "possible_image_columns",
+    "rendering_of",
+]
+
+#: The attribute that says how a column's images are read.
+RENDERING = "rendering"
 
 
 def image_columns(domain: Domain, chosen: str = "") -> list[Variable]:
@@ -48,8 +62,15 @@ def possible_image_columns(domain: Domain) -> list[Variable]:
     return sorted(columns, key=lambda v: v.attributes.get("type") != "image")
 
 
-def image_sources(table: Table, column: Variable) -> list[str | None]:
-    """Return each row's path or address, None where it is missing.
+def rendering_of(column: Variable) -> str:
+    """Return how the images of a column are read, in words; "" for the default."""
+    return str(Rendering.parse(str(column.attributes.get(RENDERING, ""))))
+
+
+def image_sources(
+    table: Table, column: Variable, rendering: str | None = None
+) -> list[str | None]:
+    """Return each row's source (see `images.sources`), None where it is missing.
 
     Parameters
     ----------
@@ -58,6 +79,8 @@ def image_sources(table: Table, column: Variable) -> list[str | None]:
     column
         Categorical or text; its ``origin`` is taken from the table's own domain, so
         that a column of the same name from another folder is read from there.
+    rendering
+        How to read the images, whatever the column says; None for as it says.
     """
     own = table.domain[column]
     origin = str(own.attributes.get("origin", ""))
@@ -66,8 +89,12 @@ def image_sources(table: Table, column: Variable) -> list[str | None]:
         names = [own.values[int(v)] if np.isfinite(v) else "" for v in values]
     else:
         names = ["" if value is None else str(value) for value in values]
+    if rendering is None:
+        rendering = rendering_of(own)
     # "?" and "." are how Orange's files write a missing text
     return [
-        locate(name, origin) if name.strip() not in ("", "?", ".", "nan") else None
+        join_source(locate(name, origin), rendering=rendering)
+        if name.strip() not in ("", "?", ".", "nan")
+        else None
         for name in names
     ]

@@ -40,7 +40,11 @@ from orangecontrib.imagemining.specs import (
     Progress,
     no_progress,
 )
-from orangecontrib.imagemining.tables.columns import image_columns, image_sources
+from orangecontrib.imagemining.tables.columns import (
+    image_columns,
+    image_sources,
+    rendering_of,
+)
 
 __all__ = [
     "N_CLASSES",
@@ -63,13 +67,20 @@ class ComputeEmbeddings:
     ----------
     column
         The image column. A table without it may have one other image column instead.
+        Whatever table the images are in, they are read as this column says: the
+        network is to see new images as it saw those that a model learned from.
     spec
         The embedder.
     """
 
+    # of columns stored before there was a choice
+    rendering = ""
+
     def __init__(self, column: Variable, spec: EmbedderSpec) -> None:
         self.column = column
         self.spec = spec
+        # variables are equal whatever their attributes are; embeddings are not
+        self.rendering = rendering_of(column)
 
     def __call__(self, table: Table) -> NDArray[np.float32]:
         """Return (rows, size) float32; NaN for images that cannot be read.
@@ -80,7 +91,7 @@ class ComputeEmbeddings:
         column = self._column_of(table)
         if column is None:
             return np.full((len(table), check_spec(self.spec).size), np.nan, np.float32)
-        return self._embed(image_sources(table, column))
+        return self._embed(image_sources(table, column, self.rendering))
 
     def _embed(self, sources: list[str | None]) -> NDArray[np.float32]:
         return LocalEmbedder(self.spec)(sources).vectors
@@ -96,10 +107,11 @@ class ComputeEmbeddings:
             type(self) is type(other)
             and self.column == other.column
             and self.spec == other.spec
+            and self.rendering == other.rendering
         )
 
     def __hash__(self) -> int:
-        return hash((type(self), self.column, self.spec))
+        return hash((type(self), self.column, self.spec, self.rendering))
 
 
 class ComputeClasses(ComputeEmbeddings):

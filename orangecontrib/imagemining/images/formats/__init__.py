@@ -1,0 +1,1 @@
+"""Formats whose files hold more than one ordinary picture; one file a family."""
