@@ -201,7 +201,7 @@ def _parse(words: str) -> tuple[Part, Rendering]:
                 part = replace(part, xywh=(x, y, width, height))
             else:
                 name = "series" if key == "s" else key
-                part = replace(part, **{name: int(value)})
+                part = replace(part, **{name: int(value)})  # type: ignore[arg-type]
         elif _WORD.fullmatch(word):
             rendering = _with_word(rendering, key, value)
     return part, rendering
