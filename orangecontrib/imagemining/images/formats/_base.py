@@ -70,7 +70,11 @@ class Series:
 
 
 class ImageFile(Protocol):
-    """An opened file. Its metadata are read; its pixels are not."""
+    """An opened file. Its metadata are read; its pixels are not.
+
+    Those of pictures may also have ``icc_profile`` and ``exif``: bytes that tell what
+    the colours mean, and what a camera noted (without the words "Exif").
+    """
 
     #: The format's name, for people: "TIFF", "DICOM".
     format: str
