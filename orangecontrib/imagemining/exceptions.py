@@ -16,6 +16,7 @@
     ├── PatternError              it is not clear which names a pattern means
     ├── SaveError                 an image, or none of them, can be saved
     │   └── FilesExistError       files are there already, and nobody said what then
+    ├── TableError                a table cannot be read, or names no images
     ├── GridError                 images cannot be laid out on a grid
     ├── UnknownNameError          no network, layer or option of that name
     ├── WeightsError              a network's weights are missing or wrong
@@ -93,6 +94,10 @@ class SaveError(ImageMiningError):
 
 class FilesExistError(SaveError):
     """Files of these names exist, and it was not said what to do with them."""
+
+
+class TableError(ImageMiningError):
+    """A file cannot be read as a table, or the table has no column of images."""
 
 
 class GridError(ImageMiningError):

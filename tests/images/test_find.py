@@ -13,6 +13,7 @@ from orangecontrib.imagemining.images import (
     FolderScan,
     find_images,
 )
+from orangecontrib.imagemining.images.formats._base import families
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -51,11 +52,37 @@ def test_hidden_ones_are_passed_over_and_others_counted(tmp_path: Path) -> None:
     assert result.describe_others() == "1 other file (.txt)"
 
 
+def test_endings_of_all_families_are_images(tmp_path: Path) -> None:
+    for number, family in enumerate(families()):
+        touch(tmp_path, *(f"{number}{ending}" for ending in family.endings))
+    touch(tmp_path, "a.CZI", "b.svs", "c.heic", "d.dcm", "e.ome.tiff", "f.nd2", "g.lif")
+    found = find_images(tmp_path)
+    assert len(found.paths) == 7 + sum(len(f.endings) for f in families())
+    assert found.n_others == 0
+
+
+def test_scanners_files_without_endings_are_images(tmp_path: Path) -> None:
+    touch(tmp_path, "README", "IM9", "1.2.840.7")
+    for name in ("IM1", "1.2.840.6", "DICOMDIR", "notes.txt"):
+        (tmp_path / name).write_bytes(bytes(128) + b"DICM")
+    found = find_images(tmp_path)
+    assert found.paths == ["1.2.840.6", "IM1"]
+    assert found.types == {".dcm": 2} and found.n_others == 5
+    assert find_images(tmp_path, wanted=FileFilter(types=(".dcm",))).paths
+
+
+def test_a_slide_of_several_files_is_one(tmp_path: Path) -> None:
+    touch(tmp_path, "a/s.mrxs", "a/s/Data0001.dat", "a/s/Slidedat.ini", "a/t/u.png")
+    found = find_images(tmp_path)
+    assert found.paths == ["a/s.mrxs", "a/t/u.png"]
+    assert found.n_others == 0
+
+
 def test_other_files_are_told_by_their_endings(tmp_path: Path) -> None:
     assert find_images(tmp_path).describe_others() == ""
-    touch(tmp_path, "a.czi", "b.CZI", "c.heic", "README")
+    touch(tmp_path, "a.xls", "b.XLS", "c.docx", "README")
     others = find_images(tmp_path).describe_others()
-    assert others == "4 other files (.czi, .heic, no ending)"
+    assert others == "4 other files (.xls, .docx, no ending)"
 
 
 def test_endings_in_capitals_are_images(tmp_path: Path) -> None:

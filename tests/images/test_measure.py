@@ -6,7 +6,10 @@ import threading
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
+import pillow_heif
 import pytest
+import tifffile
 from conftest import picture
 from PIL import Image, PngImagePlugin
 
@@ -144,3 +147,66 @@ def test_stopping_waits_for_one_file_and_not_for_many(tmp_path: Path) -> None:
     ):
         measures.measure(names, progress=stop)
     assert looked_at == ["0.png"]
+
+
+def test_parts_of_stacks_and_slides(tmp_path: Path) -> None:
+    planes = np.zeros((3, 4, 40, 50), np.uint16)
+    path = tmp_path / "renamed.jpg"
+    tifffile.imwrite(path, planes, imagej=True, metadata={"axes": "TZYX"})
+    words = ["", "#t=2&z=3", "#z=0&xywh=40,30,20,25", "#z=4", "#s=1", "#stack=max"]
+    found = Measures(str(tmp_path)).measure([f"renamed.jpg{one}" for one in words])
+    nan = pytest.approx(math.nan, nan_ok=True)
+    sizes = [(50, 40), (50, 40), (20, 25), (nan, nan), (nan, nan), (50, 40)]
+    assert [m[2:4] for m in found] == sizes
+    assert {m[0] for m in found} == {path.stat().st_size}
+
+
+def test_a_file_of_many_parts_is_opened_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((9, 40, 50), np.uint8), photometric="minisblack")
+    measures = Measures(str(tmp_path))
+    names = [f"a.tif#z={z}" for z in range(9)]
+    real = measure._look_into
+    with patch.object(measure, "_look_into", side_effect=real) as look:
+        measures.measure(names)
+        assert look.call_count == 1
+        # for what the camera noted it is opened again
+        assert measures.measure(names, with_notes=True)[0][4] is not None
+        assert look.call_count == 2
+    # and if it has changed
+    tifffile.imwrite(path, np.zeros((9, 41, 52), np.uint8), photometric="minisblack")
+    os.utime(path, ns=(1, 1))
+    measures.renew()
+    assert {m[2:4] for m in measures.measure(names)} == {(52, 41)}
+    assert measures.changed == set(names)
+
+
+def test_notes_of_all_families(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Maker"
+    exif[0x0112] = 6
+    image = picture(1, (40, 30))
+    for name, kind in (("a.tif", "TIFF"), ("a.png", "PNG"), ("a.jp2", "JPEG2000")):
+        image.save(tmp_path / name, kind, exif=exif)
+    deep = Image.fromarray(np.zeros((30, 40), np.uint16))
+    deep.save(tmp_path / "deep.png", exif=exif)
+    with (tmp_path / "a.heic").open("wb") as file:
+        pillow_heif.from_pillow(image).save(file, exif=exif.tobytes())
+    names = sorted(path.name for path in tmp_path.iterdir())
+    for one in ("", "#z=0"):
+        found = Measures(str(tmp_path)).measure([n + one for n in names], True)
+        for name, (_, _, width, height, notes) in zip(names, found, strict=True):
+            if name == "a.jp2":  # Pillow writes no notes into these
+                assert (width, height) == (40, 30)
+                continue
+            assert (width, height) == (30, 40), name
+            assert notes is not None and notes.camera == "Maker", name
+
+
+def test_what_cannot_be_opened_has_no_size(tmp_path: Path) -> None:
+    (tmp_path / "a.dcm").write_bytes(bytes(128) + b"DICM" + bytes(99))
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + bytes(99))
+    names = ["a.dcm", "a.tif", "a.tif#z=1", "gone.tif#z=1"]
+    found = Measures(str(tmp_path)).measure(names, with_notes=True)
+    assert all(math.isnan(m[2]) for m in found)
+    assert [is_there(m) for m in found] == [True, True, True, False]

@@ -67,6 +67,24 @@ def test_a_changed_file_is_another(store: ThumbnailStore, source: str) -> None:
     assert store.get(source + "-gone") is None
 
 
+def test_parts_and_ways_to_read_have_their_own(
+    store: ThumbnailStore, source: str
+) -> None:
+    for side, words in enumerate(("", "#z=1", "#z=2", "#z=2&contrast=full"), 10):
+        assert store.get(source + words) is None
+        store.put(source + words, picture(1, (side, side)))
+    for side, words in enumerate(("", "#z=1", "#z=2", "#z=2&contrast=full"), 10):
+        known = store.get(source + words)
+        assert known is not None and known.width == side
+    os.utime(source, (1, 1))
+    assert store.get(f"{source}#z=1") is None
+    # a name that looks as if it had words is another file
+    odd = f"{source}#z=1"
+    picture(1).save(odd, "PNG")
+    assert store.get(f"{odd}#") is None
+    assert store.get("http://h/a.png#z=1") is None
+
+
 def test_size_is_bounded_oldest_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,8 @@ from orangecontrib.imagemining.images.written import clean_path, looks_like_imag
         ("http://a.b/c.png", "http://a.b/c.png"),
         (" HTTPS://a.b/c%20d.png ", "HTTPS://a.b/c%20d.png"),
         ("file://[", "file://["),
+        (r" cells\a.tif#t=1&z=2 ", "cells/a.tif#t=1&z=2"),
+        ("a.tif#z=1#", "a.tif#z=1#"),
         ("~x.png", "~x.png"),
         ("", ""),
     ],
@@ -43,6 +45,8 @@ def test_file_addresses_and_the_users_folder() -> None:
     ("text", "likely"),
     [
         ("a.png", True),
+        ("a.tif#z=1", True),
+        ("a.txt#z=1", False),
         ('"cells\\A.TIF"', True),
         ("http://a.b/c.jpg?size=3#top", True),
         ("data:image/png;base64,xyz", True),

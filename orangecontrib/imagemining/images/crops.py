@@ -33,16 +33,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from orangecontrib.imagemining.exceptions import ImageError
+from orangecontrib.imagemining.images.quick import enough
 from orangecontrib.imagemining.images.resize import (
     enlarged_size,
-    filter_of,
     fitted,
     ordered,
+    resized,
     scaled_to_cover,
 )
 from orangecontrib.imagemining.specs import Preprocess
 
-__all__ = ["CROPS", "DENSE_SIDES", "crops_of", "dense_images"]
+__all__ = ["CROPS", "DENSE_SIDES", "crops_of", "dense_images", "enough_for"]
 
 #: Numbers of views that `crops_of` makes.
 CROPS = (10, 12, 144)
@@ -113,8 +114,25 @@ def dense_images(
     _check_shape(image)
     for side in DENSE_SIDES[views]:
         size = scaled_to_cover(image, side, side)
-        pixels = ordered(image.resize(size, filter_of(preprocess)), preprocess)
+        pixels = ordered(resized(image, size, preprocess), preprocess)
         yield np.stack([pixels, pixels[:, ::-1]])
+
+
+def enough_for(preprocess: Preprocess, views: int | str) -> tuple[int, int]:
+    """Return the (height, width) at which an image may be decoded for these views.
+
+    It is several times what the views are made of (see `images.quick`), so that
+    vectors stay what they are.
+    """
+    if isinstance(views, str):
+        side = max(DENSE_SIDES[views])
+        return enough(side, side)
+    if views == 144:
+        height, width = preprocess.size
+        return enough(_SCALES[-1] * height, _SCALES[-1] * width)
+    if views in CROPS:
+        return enough(*_whole_size(preprocess))
+    return enough(*enlarged_size(preprocess))
 
 
 def _whole_size(preprocess: Preprocess) -> tuple[int, int]:
@@ -131,11 +149,11 @@ def _squares(image: Image.Image, preprocess: Preprocess) -> Iterator[Image.Image
     for scale in _SCALES:
         height, width = (round(side * scale) for side in preprocess.size)
         size = scaled_to_cover(image, height, width)
-        resized = image.resize(size, filter_of(preprocess))
+        whole = resized(image, size, preprocess)
         right, bottom = size[0] - width, size[1] - height
         places = [(0, 0), (round(right / 2), round(bottom / 2)), (right, bottom)]
         for left, top in places if right or bottom else places[:1]:
-            yield resized.crop((left, top, left + width, top + height))
+            yield whole.crop((left, top, left + width, top + height))
 
 
 def _parts(
@@ -148,7 +166,7 @@ def _parts(
     for left, top in [*places, (round(right / 2), round(bottom / 2))]:
         yield square.crop((left, top, left + width, top + height))
     if whole:
-        yield square.resize((width, height), filter_of(preprocess))
+        yield resized(square, (width, height), preprocess)
 
 
 def _check_shape(image: Image.Image) -> None:

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from PIL import Image
 from PIL.ExifTags import GPS, IFD, Base
 
-from orangecontrib.imagemining.images.open import _DECODER_ERRORS
+from orangecontrib.imagemining.images.stream import DECODER_ERRORS
 
 __all__ = ["ORIENTATIONS", "CameraNotes", "camera_notes", "tags_of"]
 
@@ -30,7 +30,7 @@ ORIENTATIONS = (
 )
 
 # damaged notes make Pillow warn, and some raise warnings as errors
-_ERRORS = (*_DECODER_ERRORS, Warning)
+_ERRORS = (*DECODER_ERRORS, Warning)
 
 _DATE = re.compile(
     r"(\d{4})[:./-](\d\d)[:./-](\d\d)[ T]+(\d\d):(\d\d)(?::(\d\d)(\.\d+)?)?"

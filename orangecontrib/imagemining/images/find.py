@@ -10,16 +10,15 @@ from dataclasses import dataclass, field
 
 from orangecontrib.imagemining.exceptions import FolderError, FolderNotFoundError
 from orangecontrib.imagemining.images.names import (
-    IMAGE_SUFFIXES,
     NamePatterns,
     ending_of,
+    image_suffixes,
     natural_key,
 )
 from orangecontrib.imagemining.images.pace import paced
 from orangecontrib.imagemining.specs import Progress, no_progress
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "FileFilter",
     "FindResult",
     "FolderScan",
@@ -29,6 +28,7 @@ __all__ = [
 
 _OFTEN = 500  # files looked at between two reports of progress
 _SORTED_AT_ONCE = 5000  # paths
+_DICOM = ".dcm"  # what files of scanners count as that have no ending
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class FolderScan:
         """Find the images that are wanted; see `find_images`."""
         result = FindResult()
         include, exclude = NamePatterns(wanted.include), NamePatterns(wanted.exclude)
-        types = frozenset(wanted.types)
+        types, suffixes = frozenset(wanted.types), image_suffixes()
         pace = paced(progress)
         pace(0, "0 images found")
         seen: set[tuple[int, int]] = set()
@@ -191,6 +191,8 @@ class FolderScan:
                     result.n_by_name += 1
                     continue
                 ending = ending_of(path)
+                if ending not in suffixes:
+                    ending = _DICOM
                 result.types[ending] += 1
                 if types and ending not in types:
                     result.n_by_type += 1
@@ -229,6 +231,8 @@ def find_images(
 ) -> FindResult:
     """Find the images below `folder`.
 
+    Files are known by their endings; those of scanners (DICOM), which often have none
+    or numbers, by their beginning. A slide of several files (MRXS) is listed once.
     Hidden files and folders are passed over. Symbolic links are followed, each folder
     is searched once however many ways lead to it, so that loops end. Links to nothing
     are returned too: that their image is missing is then told like for any other.
@@ -253,7 +257,8 @@ def find_images(
 
 
 def _list_folder(root: str, relative: str, n_found: int, pace: Progress) -> _Folder:
-    folder = _Folder()
+    folder, parts = _Folder(), set[str]()
+    suffixes = image_suffixes()
     prefix = f"{relative}/" if relative else ""
     with os.scandir(os.path.join(root, relative)) as entries:
         for number, entry in enumerate(entries):
@@ -266,13 +271,34 @@ def _list_folder(root: str, relative: str, n_found: int, pace: Progress) -> _Fol
                 folder.folders.append((prefix + name, entry.is_symlink()))
             elif entry.is_file() or entry.is_symlink():
                 ending = ending_of(name)
-                if ending in IMAGE_SUFFIXES:
+                if ending in suffixes or (
+                    entry.is_file() and _is_dicom(entry.path, name, ending)
+                ):
                     folder.images.append(prefix + name)
+                    if ending == ".mrxs":
+                        parts.add(prefix + name[: -len(ending)])
                 else:
                     folder.others[ending] += 1
+    if parts:
+        # beside a slide of this kind lies a folder of its name, with its parts
+        folder.folders = [each for each in folder.folders if each[0] not in parts]
     # the last is searched first
     folder.folders.sort(reverse=True)
     return folder
+
+
+def _is_dicom(path: str, name: str, ending: str) -> bool:
+    """Tell whether a file without a proper ending is a scanner's.
+
+    Few files have names like these: opening them costs little, opening all would not.
+    """
+    if ending and not ending[1:].isdigit() or name == "DICOMDIR":
+        return False
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except (OSError, ValueError):
+        return False
 
 
 def _is_hidden(entry: os.DirEntry[str]) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from orangecontrib.imagemining.exceptions import ImageTooLargeError
+
 __all__ = ["Limits"]
 
 
@@ -42,3 +44,17 @@ class Limits:
             if value > 0:
                 changed[name] = value
         return cls(**changed)  # type: ignore[arg-type]
+
+    def check_pixels(self, width: int, height: int) -> None:
+        """Refuse what has more pixels than allowed.
+
+        Raises
+        ------
+        ImageTooLargeError
+            With both numbers, and where the limit is set.
+        """
+        if width * height > self.max_pixels:
+            raise ImageTooLargeError(
+                f"{width} × {height} pixels are more than the limit of"
+                f" {self.max_pixels / 1e6:.4g} million (IMAGEMINING_MAX_PIXELS)"
+            )

@@ -7,22 +7,25 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal, NamedTuple
 
 from orangecontrib.imagemining.exceptions import PatternError
 
 __all__ = [
-    "IMAGE_SUFFIXES",
+    "PLAIN_SUFFIXES",
     "CategoryPattern",
     "NamePatterns",
     "ending_of",
+    "image_suffixes",
     "natural_key",
 ]
 
-#: Endings of the formats that `open` reads; the content decides when opening.
-IMAGE_SUFFIXES = frozenset(
-    ".avif .bmp .dib .gif .ico .j2k .jfif .jp2 .jpe .jpeg .jpg .pbm .pcx .pgm .png"
-    " .pnm .ppm .qoi .tga .tif .tiff .webp".split()
+#: Endings of formats whose files hold one ordinary picture: those of telephones, of the
+#: web, of painting programs.
+PLAIN_SUFFIXES = frozenset(
+    ".apng .avif .avifs .bmp .dib .gif .heic .heif .hif .ico .j2c .j2k .jfif .jp2"
+    " .jpe .jpeg .jpf .jpg .jpx .pbm .pcx .pfm .pgm .png .pnm .ppm .qoi .tga .webp".split()
 )
 
 _DIGITS = re.compile("[0-9]+")
@@ -30,6 +33,19 @@ _TOKEN = re.compile(
     r"\{\s*(?P<place>[^{}/]*?)\s*\}|(?P<any>\*+)|(?P<one>\?)|[^*?{]+|\{"
 )
 _NUMBER = "(?<![0-9])[0-9]+(?![0-9])"
+
+
+@cache
+def image_suffixes() -> frozenset[str]:
+    """Return the endings of all formats that `open` reads.
+
+    They are for listing folders only; the content decides when opening.
+    """
+    # the formats' own files are not to wait for this one, nor this one for them
+    from orangecontrib.imagemining.images.formats import _base
+
+    endings = (ending for family in _base.families() for ending in family.endings)
+    return PLAIN_SUFFIXES.union((".tif", ".tiff"), endings)
 
 
 def ending_of(name: str) -> str:
@@ -92,7 +108,7 @@ class NamePatterns:
                     paths.append(f"*/{pattern}/*")
                 elif not below:
                     paths.append(pattern)
-            elif {"*", "?"} & set(pattern) or ending_of(pattern) in IMAGE_SUFFIXES:
+            elif {"*", "?"} & set(pattern) or ending_of(pattern) in image_suffixes():
                 names.append(pattern)
             else:
                 names.append(f"*{pattern}*")

@@ -6,15 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from orangecontrib.imagemining.images.lanczos import resize_lanczos
 from orangecontrib.imagemining.specs import Preprocess
 
 __all__ = [
     "centre_of",
     "enlarged_size",
-    "filter_of",
     "fitted",
     "ordered",
     "prepare",
+    "resized",
     "scaled_to_cover",
     "turned",
 ]
@@ -80,11 +81,11 @@ def fitted(
             min(max(round(image.height * scale), 1), height),
         )
         canvas = Image.new("RGB", (width, height), _mean_colour(preprocess))
-        small = image.resize(inner, filter_of(preprocess))
+        small = resized(image, inner, preprocess)
         canvas.paste(small, ((width - inner[0]) // 2, (height - inner[1]) // 2))
         return canvas
     # grey stays one channel until after the resize, a third of the work
-    return image.resize((width, height), filter_of(preprocess))
+    return resized(image, (width, height), preprocess)
 
 
 def enlarged_size(preprocess: Preprocess) -> tuple[int, int]:
@@ -110,9 +111,19 @@ def centre_of(image: Image.Image, height: int, width: int) -> Image.Image:
     return image.crop((left, top, left + width, top + height))
 
 
-def filter_of(preprocess: Preprocess) -> Image.Resampling:
-    """Return Pillow's filter for resizing."""
-    return _FILTERS[preprocess.interpolation]
+def resized(
+    image: Image.Image, size: tuple[int, int], preprocess: Preprocess
+) -> Image.Image:
+    """Return `image` of this (width, height), by the network's filter.
+
+    What stands in for another add-on's network is resized by Pillow to the last bit, as
+    there.
+    """
+    takes_long = image.width > size[0] and image.height > size[1]
+    if takes_long and preprocess.interpolation == "lanczos":
+        if image.mode in ("L", "RGB") and not preprocess.as_stored:
+            return resize_lanczos(image, size)
+    return image.resize(size, _FILTERS[preprocess.interpolation])
 
 
 def ordered(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
@@ -140,7 +151,7 @@ def _covering(
     elif image.height > longest * image.width:
         image = centre_of(image, round(longest * image.width), image.width)
     size = scaled_to_cover(image, height, width)
-    return image.resize(size, filter_of(preprocess))
+    return resized(image, size, preprocess)
 
 
 def _mean_colour(preprocess: Preprocess) -> tuple[int, int, int]:

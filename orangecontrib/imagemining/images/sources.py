@@ -91,6 +91,22 @@ class Part:
             words.append(f"xywh={','.join(map(str, self.xywh))}")
         return "&".join(words)
 
+    def describe(self) -> str:
+        """Say which part in words for people, who count from 1; "" for the whole."""
+        words = [
+            f"{name}{value + 1}"
+            for name, value in (
+                ("series ", self.series),
+                ("z=", self.z),
+                ("t=", self.t),
+                ("channel ", self.c),
+            )
+            if value is not None
+        ]
+        if self.xywh is not None:
+            words.append("x={} y={}".format(*self.xywh))
+        return " ".join(words)
+
 
 @dataclass(frozen=True)
 class Rendering:

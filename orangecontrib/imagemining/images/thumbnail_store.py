@@ -15,6 +15,9 @@ from typing import TypeVar
 
 from PIL import Image
 
+from orangecontrib.imagemining.images.locate import local_path
+from orangecontrib.imagemining.images.sources import split_source
+
 __all__ = ["STORED_SIDE", "ThumbnailStore", "cache_folder"]
 
 _log = logging.getLogger(__name__)
@@ -45,7 +48,9 @@ def cache_folder() -> Path:
 
 
 class ThumbnailStore:
-    """Small pictures by path, time and size of the files that they were made from.
+    """Small pictures by source, time and size of the files that they were made from.
+
+    Two parts of a file, or two ways to read it, have a picture each.
 
     May be used from several threads, and by several programs at once. A store that
     cannot be used (no space left, damaged, no permission) is as good as an empty one:
@@ -68,7 +73,7 @@ class ThumbnailStore:
         self._bytes = 0
 
     def get(self, source: str) -> Image.Image | None:
-        """Return the thumbnail of the file at this path as it is now, if it is here."""
+        """Return the thumbnail of a source, of the file as it is now, if it is here."""
         key = _key_of(source)
         if key is None:
             return None
@@ -84,12 +89,12 @@ class ThumbnailStore:
         return image
 
     def put(self, source: str, image: Image.Image) -> None:
-        """Keep the thumbnail of the file at this path.
+        """Keep the thumbnail of a source.
 
         Parameters
         ----------
         source
-            The file that `image` was made from.
+            What `image` was made from.
         image
             Of mode L or RGB, scaled down to `STORED_SIDE`.
         """
@@ -206,10 +211,14 @@ def _today() -> int:
 
 
 def _key_of(source: str) -> bytes | None:
+    path = local_path(source)
+    if path is None:
+        return None  # what lies at an address may change unseen
     try:
-        status = os.stat(source)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    name = os.path.abspath(source).encode("utf8", "surrogateescape")
+    words = split_source(source)[1]
+    name = f"{os.path.abspath(path)}#{words}".encode("utf8", "surrogateescape")
     stamp = f"{status.st_mtime_ns} {status.st_size} {STORED_SIDE} ".encode()
     return hashlib.sha256(stamp + name).digest()

@@ -6,7 +6,8 @@ import os
 from urllib.parse import urlsplit
 
 from orangecontrib.imagemining.images.locate import is_url, local_path
-from orangecontrib.imagemining.images.names import IMAGE_SUFFIXES, ending_of
+from orangecontrib.imagemining.images.names import ending_of, image_suffixes
+from orangecontrib.imagemining.images.sources import escaped, split_source
 
 __all__ = ["clean_path", "looks_like_image"]
 
@@ -18,21 +19,24 @@ def clean_path(text: str) -> str:
     r"""Return the path or address that is meant by a cell of a spreadsheet.
 
     Spaces and quotes around it go, ``file://`` addresses become paths, ``~`` the
-    user's own folder, and ``\`` becomes "/", which every system understands.
+    user's own folder, and ``\`` becomes "/", which every system understands. Words that
+    tell a part of the file (see `sources`) stay.
     """
     path = text.strip().strip(_UNSEEN).strip()
     while len(path) > 1 and path[-1] == _QUOTES.get(path[0]):
         path = path[1:-1].strip()
     if is_url(path):
         return path
+    file, _ = split_source(path)
+    words = path[len(file) :]
     try:
-        path = local_path(path) or path
+        path = local_path(escaped(file)) or path
     except ValueError:  # no address that can be read, such as file://[
         return path
     path = path.replace("\\", "/")
     if path == "~" or path.startswith("~/"):
         path = os.path.expanduser(path).replace("\\", "/")
-    return path
+    return path + words
 
 
 def looks_like_image(text: str) -> bool:
@@ -45,4 +49,4 @@ def looks_like_image(text: str) -> bool:
             path = urlsplit(path).path
         except ValueError:  # a half-written address, such as http://[
             return False
-    return ending_of(path) in IMAGE_SUFFIXES
+    return ending_of(split_source(path)[0]) in image_suffixes()

@@ -24,7 +24,7 @@ from orangecontrib.imagemining.exceptions import (
     UnknownNameError,
 )
 from orangecontrib.imagemining.images import ImageReader, prepare
-from orangecontrib.imagemining.images import open as opening
+from orangecontrib.imagemining.images.formats import _pillow
 from orangecontrib.imagemining.images.saving import write as save
 from orangecontrib.imagemining.images.saving.encode import FORMATS, Resize
 from orangecontrib.imagemining.images.saving.plan import (
@@ -120,8 +120,8 @@ def test_files_are_copied_byte_for_byte(sources: Path, out: Path, ending: str) -
 
 
 def test_each_format_that_can_be_read_has_an_ending(sources: Path) -> None:
-    assert set(opening._FORMATS) < set(CONTENT_ENDINGS)
-    for kind in opening._FORMATS:
+    assert set(_pillow.FORMATS) < set(CONTENT_ENDINGS)
+    for kind in _pillow.FORMATS:
         path = sources / f"{kind}{CONTENT_ENDINGS[kind]}"
         picture(1, (48, 48)).save(path)
         with ImageReader() as reader, reader.raw(str(path)) as (stream, name, size):

@@ -10,7 +10,7 @@ from collections.abc import Container
 from urllib.parse import unquote, urlsplit
 
 from orangecontrib.imagemining.images.locate import local_path
-from orangecontrib.imagemining.images.names import IMAGE_SUFFIXES
+from orangecontrib.imagemining.images.names import image_suffixes
 
 __all__ = ["UniqueNames", "comparable", "name_of", "safe_name", "split_ending"]
 
@@ -84,7 +84,7 @@ def split_ending(name: str) -> tuple[str, str]:
     What is no image's ending belongs to the name: "a.1" is "a.1", "".
     """
     stem, ending = os.path.splitext(name)
-    return (stem, ending) if ending.lower() in IMAGE_SUFFIXES else (name, "")
+    return (stem, ending) if ending.lower() in image_suffixes() else (name, "")
 
 
 def name_of(source: str) -> str:

@@ -6,8 +6,14 @@ import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field, replace
 
-from orangecontrib.imagemining.exceptions import SaveError, UnknownNameError
+from orangecontrib.imagemining.exceptions import (
+    ImageError,
+    SaveError,
+    UnknownNameError,
+)
 from orangecontrib.imagemining.images.locate import local_path
+from orangecontrib.imagemining.images.names import PLAIN_SUFFIXES, ending_of
+from orangecontrib.imagemining.images.open import ImageReader
 from orangecontrib.imagemining.images.pace import paced
 from orangecontrib.imagemining.images.saving.encode import FORMATS, Resize
 from orangecontrib.imagemining.images.saving.manifest import MANIFEST
@@ -18,23 +24,33 @@ from orangecontrib.imagemining.images.saving.names import (
     safe_name,
     split_ending,
 )
+from orangecontrib.imagemining.images.sources import (
+    Part,
+    parse_source,
+)
 from orangecontrib.imagemining.specs import Progress, no_progress
 
 __all__ = [
     "CONTENT_ENDINGS",
     "NO_CATEGORY",
+    "OF_PARTS",
     "ORIGINAL",
     "ImageToSave",
     "Plan",
     "SaveOptions",
     "Target",
     "identity",
+    "is_part",
     "likely_path",
     "plan_saving",
 ]
 
-#: Instead of a format: the file as it is, byte for byte.
+#: Instead of a format: the file as it is, byte for byte. What is no file of its own, a
+#: plane, a tile or a projection, is written as it is seen, in the format `OF_PARTS`.
 ORIGINAL = "original"
+
+#: Name of the format that parts of files are written in.
+OF_PARTS = "png"
 
 #: Sub-folder of the images without a category, when there are sub-folders.
 NO_CATEGORY = "no category"
@@ -56,6 +72,11 @@ CONTENT_ENDINGS = {
     "QOI": ".qoi",
     "ICO": ".ico",
     "TGA": ".tga",
+    "HEIC": ".heic",
+    "DICOM": ".dcm",
+    "CZI": ".czi",
+    "LIF": ".lif",
+    "ND2": ".nd2",
 }
 _ALL_ENDINGS = tuple(dict.fromkeys(CONTENT_ENDINGS.values()))
 
@@ -122,6 +143,7 @@ class Target:
     ending : None if the content decides.
     wanted : the name asked for, before it was made different from others.
     existing : those of the names it may get that exist.
+    file_format : `ORIGINAL`, or the one of `FORMATS` it is written in.
     """
 
     folder: str
@@ -129,6 +151,7 @@ class Target:
     ending: str | None
     wanted: str
     existing: tuple[str, ...] = ()
+    file_format: str = ORIGINAL
 
     @property
     def endings(self) -> tuple[str, ...]:
@@ -152,6 +175,7 @@ class Plan:
     targets : one an image; None where there is no image.
     manifest_exists : whether there is a manifest already.
     originals : those of `existing` that are images of the list; never replaced.
+    n_parts : images that were wanted as they are, and have no file of their own.
     """
 
     folder: str
@@ -160,6 +184,7 @@ class Plan:
     targets: list[Target | None]
     manifest_exists: bool
     originals: list[str] = field(default_factory=list)
+    n_parts: int = 0
     # names given in each sub-folder, `comparable` names that exist there
     names: dict[str, UniqueNames] = field(default_factory=dict, repr=False)
     on_disk: dict[str, frozenset[str]] = field(default_factory=dict, repr=False)
@@ -188,7 +213,8 @@ def plan_saving(
     Names are safe on all systems (see `safe_name`). If two are the same, in one
     sub-folder, the second becomes "name (2)". Files saved as they are keep their
     endings; those without, and what comes from addresses, get one by their content
-    when saving. Until then all the endings they might get count.
+    when saving. Until then all the endings they might get count. Parts of files that
+    were to be saved as they are are written in the format `OF_PARTS`.
 
     Raises
     ------
@@ -204,13 +230,18 @@ def plan_saving(
     _open_folder(plan, "", MANIFEST)
     plan.manifest_exists = os.path.lexists(os.path.join(root, MANIFEST))
     folders: dict[str | None, str] = {None: ""}
+    reader = ImageReader()
     for image in images:
         pace(0, f"Looking for the names of {len(images):,} images")
         if image.category not in folders:
             name = _folder_name(image.category or "")
             folders[image.category] = plan.names[""].claim(name)
             _open_folder(plan, folders[image.category])
-        target = _target(plan, image, folders[image.category])
+        file_format = options.file_format
+        if file_format == ORIGINAL and is_part(image.source or "", reader):
+            file_format = OF_PARTS
+            plan.n_parts += 1
+        target = _target(plan, image, folders[image.category], file_format)
         plan.targets.append(target)
     if any(target and target.existing for target in plan.targets):
         plan.sources = _identities(images, pace)
@@ -238,7 +269,10 @@ def likely_path(image: ImageToSave, options: SaveOptions) -> str:
 
     Where its content decides on the ending, that of its own name is shown.
     """
-    stem, ending = _stem_and_ending(image, options)
+    file_format = options.file_format
+    if file_format == ORIGINAL and is_part(image.source or ""):
+        file_format = OF_PARTS
+    stem, ending = _stem_and_ending(image, file_format)
     if ending is None:
         ending = split_ending(name_of(image.source or ""))[1]
     target = Target("", stem, ending, stem)
@@ -251,22 +285,50 @@ def _folder_name(category: str) -> str:
     return safe_name(category, NO_CATEGORY)
 
 
-def _stem_and_ending(
-    image: ImageToSave, options: SaveOptions
-) -> tuple[str, str | None]:
+def is_part(source: str, reader: ImageReader | None = None) -> bool:
+    """Tell whether an image is a part of a file, or a projection of many.
+
+    Parameters
+    ----------
+    source
+        Of the image.
+    reader
+        Looks whether files have the planes that a projection is made of; without one,
+        they are taken to.
+    """
+    asked = parse_source(source)
+    if asked.part != Part():
+        return True
+    if asked.rendering.stack == "first" or ending_of(asked.place) in PLAIN_SUFFIXES:
+        return False
+    if local_path(source) is None:
+        return True  # it is not fetched for this
+    try:
+        series = reader.contents(source) if reader else ()
+    except ImageError:
+        return False  # saving will say why
+    return reader is None or series[0].n_times * series[0].n_depths > 1
+
+
+def _stem_and_ending(image: ImageToSave, file_format: str) -> tuple[str, str | None]:
     own_name = name_of(image.source or "")
-    stem = safe_name(split_ending(image.name or own_name)[0], "image")
-    if options.file_format != ORIGINAL:
-        return stem, FORMATS[options.file_format].ending
+    stem = split_ending(image.name or own_name)[0]
+    if not image.name:
+        stem = f"{stem} {parse_source(image.source or '').part.describe()}".strip()
+    stem = safe_name(stem, "image")
+    if file_format != ORIGINAL:
+        return stem, FORMATS[file_format].ending
     if local_path(image.source or "") is None:
         return stem, None
     return stem, split_ending(own_name)[1] or None
 
 
-def _target(plan: Plan, image: ImageToSave, folder: str) -> Target | None:
+def _target(
+    plan: Plan, image: ImageToSave, folder: str, file_format: str
+) -> Target | None:
     if not image.source:
         return None
-    wanted, ending = _stem_and_ending(image, plan.options)
+    wanted, ending = _stem_and_ending(image, file_format)
     target = Target(folder, "", ending, wanted)
     stem = plan.names[folder].claim(wanted, target.endings)
     on_disk = plan.on_disk[folder]
@@ -277,7 +339,7 @@ def _target(plan: Plan, image: ImageToSave, folder: str) -> Target | None:
         # names that differ in case are two files here and one there: ask the system
         and os.path.lexists(os.path.join(plan.folder, folder, name))
     )
-    return Target(folder, stem, ending, wanted, existing)
+    return Target(folder, stem, ending, wanted, existing, file_format)
 
 
 def identity(path: str) -> Hashable:

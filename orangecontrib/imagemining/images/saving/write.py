@@ -43,6 +43,7 @@ from orangecontrib.imagemining.images.saving.manifest import (
     ManifestRow,
     manifest_bytes,
 )
+from orangecontrib.imagemining.images.saving.names import name_of
 from orangecontrib.imagemining.images.saving.plan import (
     CONTENT_ENDINGS,
     ORIGINAL,
@@ -156,7 +157,8 @@ def save_images(
     networks see: upright, grey or RGB, 8 bits a channel, the first frame of animations.
     Their colour profile goes along, nothing else does. Images saved as they are keep
     every byte and the date of the file; the beginning of each is looked at, and what is
-    no image is refused.
+    no image is refused. Planes, tiles and projections have no file of their own: they
+    are written as PNG, as they are seen.
 
     Parameters
     ----------
@@ -368,7 +370,7 @@ class _Saving:
             raise SaveError("No image is given in this row")
         if target.ending is not None:
             self._check(target, self._stems[row] + target.ending)
-        if self.plan.options.file_format == ORIGINAL:
+        if target.file_format == ORIGINAL:
             self._copy(row, target, source)
         else:
             self._convert(row, target, source)
@@ -384,10 +386,15 @@ class _Saving:
             raise _LeftOut("It would replace one of the images themselves")
 
     def _copy(self, row: int, target: Target, source: str) -> None:
+        if name_of(source).lower().endswith(".mrxs"):
+            raise SaveError(
+                "A slide of this kind is a folder of files, too; save it in another"
+                " format, or copy the slide and its folder yourself"
+            )
         with self._reader.raw(source) as (stream, kind, size):
             ending = target.ending
             if ending is None:
-                ending = CONTENT_ENDINGS[kind]
+                ending = CONTENT_ENDINGS.get(kind, "")
                 self._check(target, self._stems[row] + ending)
             done = SavedImage("saved", original_size=size, size=size)
             date = None
@@ -404,7 +411,7 @@ class _Saving:
 
     def _convert(self, row: int, target: Target, source: str) -> None:
         options = self.plan.options
-        file_format = FORMATS[options.file_format]
+        file_format = FORMATS[target.file_format]
         with self._alone_if_big(source):
             image = self._reader.read(source)
             original_size = image.size
