@@ -130,3 +130,8 @@ def test_file_name() -> None:
     assert file_name("C:\\x\\y.png") == "y.png"
     assert file_name("http://h/p/") == "p"
     assert file_name("one") == "one"
+    # people count from 1
+    assert file_name("a/b.tif#t=1&z=4") == "b.tif z=5 t=2"
+    assert file_name("http://h/b.lif#s=2&c=0") == "b.lif series 3 channel 1"
+    assert file_name("s.svs#xywh=0,512,256,256") == "s.svs x=0 y=512"
+    assert file_name("a/odd#z=1#") == "odd#z=1"

@@ -25,6 +25,15 @@ def test_mime() -> None:
     ]
     assert data.text() == "/p/a.png\nhttp://h/b.png"
     assert data.hasImage()
+    # of planes, other programs get the file, once
+    words = ["/p/a.tif#z=1", "/p/a.tif#z=2&contrast=full", "http://h/b.tif#stack=max"]
+    data = desktop.mime_of([*words, "/p/odd#z=1#"])
+    assert data.text() == "/p/a.tif\nhttp://h/b.tif\n/p/odd#z=1"
+    assert [url.toString() for url in data.urls()] == [
+        "file:///p/a.tif",
+        "http://h/b.tif",
+        "file:///p/odd%23z=1",
+    ]
     assert not desktop.mime_of(["/p/a.png"]).hasImage()
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from Orange.data import Table, Variable
 
 from orangecontrib.imagemining.images.names import natural_key
+from orangecontrib.imagemining.images.sources import parse_source
 from orangecontrib.imagemining.specs import Progress, no_progress
 
 __all__ = [
@@ -168,5 +169,11 @@ def numbered_rows(table: Table, column: Variable) -> list[tuple[str, int]]:
 
 
 def file_name(value: str) -> str:
-    """Return the last part of a path or address."""
-    return value.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    """Return the last part of a path or address, and in words which part of the file.
+
+    "cells.tif#t=1&z=4" is "cells.tif z=5 t=2": people count from 1.
+    """
+    source = parse_source(value)
+    name = source.place.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    part = source.part.describe()
+    return f"{name} {part}" if part else name

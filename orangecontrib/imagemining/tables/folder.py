@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,8 +23,13 @@ from orangecontrib.imagemining.images import (
     Measures,
     natural_key,
 )
+from orangecontrib.imagemining.images.sources import escaped, split_source
 from orangecontrib.imagemining.specs import Progress, no_progress
+from orangecontrib.imagemining.tables.columns import RENDERING
+from orangecontrib.imagemining.tables.contents import Found, look
 from orangecontrib.imagemining.tables.measures import measure_columns, measure_values
+from orangecontrib.imagemining.tables.planes import Rows, list_rows
+from orangecontrib.imagemining.tables.reading import Reading
 
 __all__ = [
     "CategorySource",
@@ -53,6 +58,7 @@ class FolderOptions:
     category_pattern : for "pattern", see `CategoryPattern`.
     per_category : how many of each category, drawn at random; 0 for all.
     camera_notes : with columns for what the camera noted (EXIF).
+    reading : what becomes a row, and how the images are read.
     """
 
     wanted: FileFilter = field(default_factory=FileFilter)
@@ -60,6 +66,7 @@ class FolderOptions:
     category_pattern: str = ""
     per_category: int = 0
     camera_notes: bool = False
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True)
@@ -128,7 +135,7 @@ class FolderMemory:
                 for group in (
                     paths - listed[1],
                     listed[1] - paths,
-                    self.measures.changed & paths,
+                    {split_source(p)[0] for p in self.measures.changed} & paths,
                 )
             )
         )
@@ -142,17 +149,24 @@ class FolderTable:
     ----------
     table : one row an image; class ``category`` if there are any; metas
         ``image name``, ``image``, ``size`` (bytes), ``width`` and ``height`` (pixels),
-        and what the camera noted if that was asked for.
+        those of `PLANE_COLUMNS` that say something, and what the camera noted if that
+        was asked for.
     found : what lies in the folder; its images are all that were wanted, also
         those that were not drawn into the table.
     n_without_category : how many of them have no category.
     changes : since the last time; None if that is not known.
+    n_files : whose images are in the table.
+    inside : what these hold.
+    reasons : why slides did not become tiles, and how many for each.
     """
 
     table: Table
     found: FindResult
     n_without_category: int = 0
     changes: Changes | None = None
+    n_files: int = 0
+    inside: Found = field(default_factory=Found)
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def n_categories(self) -> int:
@@ -238,17 +252,28 @@ def table_from_folder(
         paths = [paths[i] for i in drawn]
         categories = [categories[i] for i in drawn]
 
-    measures = memory.measures.measure(
-        paths,
-        options.camera_notes,
-        lambda done, status="": progress(0.95 * done, status),
+    def part(start: float, end: float) -> Progress:
+        return lambda done, status="": progress(start + (end - start) * done, status)
+
+    cells = [escaped(path) for path in paths]
+    measures = memory.measures.measure(cells, options.camera_notes, part(0, 0.8))
+    series, inside = look(memory.measures, cells)
+    rows = list_rows(
+        cells,
+        series,
+        options.reading,
+        root,
+        part(0.8, 0.95),
     )
     progress(0.95, "Making the table…")
-    table = _make_table(root, paths, categories, measures, options.camera_notes)
+    rendering = str(options.reading.rendering(inside.channels))
+    table = _make_table(root, paths, categories, measures, rows, rendering, options)
     progress(1)
     # last, so that nothing is compared with a listing that was broken off
     changes = memory.changes(found, options.wanted)
-    return FolderTable(table, found, n_without, changes)
+    return FolderTable(
+        table, found, n_without, changes, len(paths), inside, rows.reasons
+    )
 
 
 def draw(paths: Sequence[str], categories: Sequence[str], n: int) -> list[int]:
@@ -289,27 +314,33 @@ def _make_table(
     paths: Sequence[str],
     categories: Sequence[str],
     measures: Sequence[Measure],
-    with_notes: bool,
+    rows: Rows,
+    rendering: str,
+    options: FolderOptions,
 ) -> Table:
     names = sorted({name for name in categories if name}, key=natural_key)
     image = StringVariable("image")
     image.attributes = {"type": "image", "origin": root}
-    columns = measure_columns(with_notes)
+    if rendering:
+        image.attributes[RENDERING] = rendering
+    columns = measure_columns(options.camera_notes)
     domain = Domain(
         [],
         [DiscreteVariable("category", names)] if names else [],
-        [StringVariable("image name"), image, *columns],
+        [StringVariable("image name"), image, *columns, *rows.columns],
     )
-    metas = np.empty((len(paths), 2 + len(columns)), object)
-    metas[:, 0] = [os.path.splitext(path.rpartition("/")[2])[0] for path in paths]
-    metas[:, 1] = paths
-    metas[:, 2:] = measure_values(measures, with_notes)
-    table = Table.from_numpy(
-        domain,
-        np.empty((len(paths), 0)),
-        _classes(categories, names) if names else None,
-        metas,
-    )
+    stems = [os.path.splitext(path.rpartition("/")[2])[0] for path in paths]
+    metas = np.empty((len(rows.cells), len(domain.metas)), object)
+    metas[:, 0] = [
+        stems[file] + name for file, name in zip(rows.files, rows.names, strict=True)
+    ]
+    metas[:, 1] = rows.cells
+    n = 2 + len(columns)
+    metas[:, 2:n] = measure_values(measures, options.camera_notes)[rows.files]
+    rows.put_sizes(metas[:, 3:5])
+    metas[:, n:] = rows.values
+    classes = _classes(categories, names)[rows.files] if names else None
+    table = Table.from_numpy(domain, np.empty((len(metas), 0)), classes, metas)
     table.name = os.path.basename(root) or root
     return table
 

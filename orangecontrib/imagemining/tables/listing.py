@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,18 +14,24 @@ from orangecontrib.imagemining.images import (
     Measure,
     Measures,
     is_there,
+    is_url,
     local_path,
     locate,
 )
 from orangecontrib.imagemining.images.pace import paced
+from orangecontrib.imagemining.images.sources import escaped, split_source
 from orangecontrib.imagemining.images.written import clean_path, looks_like_image
 from orangecontrib.imagemining.specs import Progress, no_progress
+from orangecontrib.imagemining.tables.columns import RENDERING
+from orangecontrib.imagemining.tables.contents import Found, look
 from orangecontrib.imagemining.tables.measures import (
     CAMERA_COLUMNS,
     SIZE_COLUMNS,
     measure_columns,
     measure_values,
 )
+from orangecontrib.imagemining.tables.planes import Rows, list_rows
+from orangecontrib.imagemining.tables.reading import Reading
 
 __all__ = ["ListedTable", "guess_path_column", "path_columns", "table_with_images"]
 
@@ -48,6 +54,9 @@ class ListedTable:
     n_unreadable : rows whose image is there, and is none that can be read.
     n_relative : rows of those not there whose path begins nowhere, as no base folder
         is known.
+    n_files : rows of the input.
+    inside : what the files hold.
+    reasons : why slides did not become tiles, and how many for each.
     """
 
     table: Table
@@ -57,6 +66,9 @@ class ListedTable:
     not_there: list[str] = field(default_factory=list)
     n_unreadable: int = 0
     n_relative: int = 0
+    n_files: int = 0
+    inside: Found = field(default_factory=Found)
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
 
 def path_columns(domain: Domain) -> list[Variable]:
@@ -100,12 +112,14 @@ def table_with_images(
     camera_notes: bool = False,
     progress: Progress = no_progress,
     measures: Measures | None = None,
+    reading: Reading | None = None,
 ) -> ListedTable:
     """Mark `column` as images, and add their sizes.
 
-    Rows, their ids, classes and other columns stay as they are. The column itself
-    becomes a text among the metas; its values are written so that each leads to the
-    image. Addresses are not fetched.
+    Rows, their ids, classes and other columns stay as they are; where files become
+    several rows, these have copies, and ids of their own. The column itself becomes a
+    text among the metas; its values are written so that each leads to the image.
+    Addresses are not fetched.
 
     Parameters
     ----------
@@ -121,7 +135,11 @@ def table_with_images(
         Told the fraction that is measured.
     measures
         Remembers what was measured.
+    reading
+        What becomes a row, and how the images are read. Where it says nothing, what
+        the column says holds.
     """
+    reading = reading or Reading()
     values: list[str] = []
     places: list[str | None] = []
     pace = paced(progress)
@@ -133,23 +151,34 @@ def table_with_images(
     files = list(
         dict.fromkeys(place for place in places if place and os.path.isabs(place))
     )
-    measured = dict(
-        zip(
-            files,
-            (measures or Measures()).measure(
-                files,
-                camera_notes,
-                lambda done, status="": progress(0.95 * done, status),
-            ),
-            strict=True,
-        )
+
+    def part(start: float, end: float) -> Progress:
+        return lambda done, status="": progress(start + (end - start) * done, status)
+
+    names = [escaped(file) for file in files]
+    measures = measures or Measures()
+    measured = measures.measure(names, camera_notes, part(0, 0.8))
+    by_place = dict(zip(files, measured, strict=True))
+    series, inside = look(measures, names)
+    series_of = dict(zip(files, series, strict=True))
+    looked_at = [by_place.get(place or "", _NOT_READ) for place in places]
+    rows = list_rows(
+        values,
+        [series_of.get(place or "", ()) for place in places],
+        reading,
+        base,
+        part(0.8, 0.95),
     )
-    rows = [measured.get(place or "", _NOT_READ) for place in places]
     progress(0.95, "Making the table…")
-    table, image = _make_table(data, column, base, values, rows, camera_notes)
+    rendering = str(reading.rendering(inside.channels))
+    table, image = _make_table(
+        data, column, base, rows, looked_at, camera_notes, rendering
+    )
     progress(1)
-    result = ListedTable(table, image)
-    for value, place, measure in zip(values, places, rows, strict=True):
+    result = ListedTable(
+        table, image, n_files=len(data), inside=inside, reasons=rows.reasons
+    )
+    for value, place, measure in zip(values, places, looked_at, strict=True):
         if not value:
             result.n_empty += 1
         elif place is None:
@@ -170,6 +199,11 @@ def _texts(table: Table, column: Variable) -> list[str]:
 
 
 def _meant(text: str, base: str) -> str:
+    """Return the source that a cell means, as the new table has it."""
+    if split_source(text)[0] != text and not is_url(text):
+        place = _place(escaped(text), base)
+        if place and os.path.isabs(place) and os.path.exists(place):
+            return escaped(text)  # the name only looks as if it had words of ours
     value = clean_path(text)
     if value != text and not text.lower().startswith("file:"):
         # A name may really begin with a space, or have a \ where that is a letter.
@@ -191,9 +225,10 @@ def _make_table(
     data: Table,
     column: Variable,
     base: str,
-    values: Sequence[str],
-    rows: Sequence[Measure],
+    rows: Rows,
+    measures: Sequence[Measure],
     with_notes: bool,
+    rendering: str,
 ) -> tuple[Table, Variable]:
     domain = data.domain
     name = column.name
@@ -204,12 +239,16 @@ def _make_table(
     image.attributes.pop("origin", None)
     if base:
         image.attributes["origin"] = base
+    if rendering:
+        image.attributes[RENDERING] = rendering
     names = get_unique_names(
         [*(v.name for v in (*domain.variables, *domain.metas)), name],
-        [*SIZE_COLUMNS, *CAMERA_COLUMNS],
+        [*SIZE_COLUMNS, *CAMERA_COLUMNS, *(v.name for v in rows.columns)],
         equal_numbers=False,
     )
-    new = measure_columns(with_notes, names)
+    n = len(SIZE_COLUMNS) + len(CAMERA_COLUMNS)
+    new = measure_columns(with_notes, names[:n])
+    new += [v.renamed(name) for v, name in zip(rows.columns, names[n:], strict=True)]
     metas = [image if old is column else old for old in domain.metas]
     if image not in metas:
         metas.insert(0, image)
@@ -220,8 +259,16 @@ def _make_table(
             [*metas, *new],
         )
     )
-    if rows:
+    if not rows.is_one_each:
+        ids = Table.from_numpy(Domain([]), np.empty((len(rows.files), 0))).ids
+        table = table[rows.files]
+        table.ids = ids  # or the planes of a file would be taken for one row
+    if len(rows.files):
+        n_old, n_measured = len(metas), len(new) - len(rows.columns)
         with table.unlocked(table.metas):
-            table.metas[:, metas.index(image)] = values
-            table.metas[:, len(metas) :] = measure_values(rows, with_notes)
+            table.metas[:, metas.index(image)] = rows.cells
+            values = measure_values(measures, with_notes)[rows.files]
+            rows.put_sizes(values[:, 1:3])
+            table.metas[:, n_old : n_old + n_measured] = values
+            table.metas[:, n_old + n_measured :] = rows.values
     return table, image

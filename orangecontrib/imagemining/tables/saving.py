@@ -10,7 +10,7 @@ from Orange.data import Domain, Table, Variable
 from orangecontrib.imagemining.images.saving.plan import ImageToSave
 from orangecontrib.imagemining.images.saving.write import SavedImage
 from orangecontrib.imagemining.tables.columns import image_sources
-from orangecontrib.imagemining.tables.embedding import with_reasons
+from orangecontrib.imagemining.tables.widening import with_reasons
 
 __all__ = [
     "category_columns",

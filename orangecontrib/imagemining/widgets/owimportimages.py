@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from AnyQt.QtCore import QTimer
@@ -56,9 +56,15 @@ from orangecontrib.imagemining.widgets.utils.importpanels import (
 from orangecontrib.imagemining.widgets.utils.importwork import (
     FolderJob,
     FolderResult,
+    SetRange,
     TableJob,
+    TableResult,
     run_folder,
     run_table,
+)
+from orangecontrib.imagemining.widgets.utils.readingpanel import (
+    ReadingPanel,
+    reading_of,
 )
 
 _TYPING_MS = 500  # without a letter, until the list is made anew
@@ -100,6 +106,28 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
     sample: bool = Setting(False, schema_only=True)
     per_category: int = Setting(100, schema_only=True)
     exif: bool = Setting(False, schema_only=True)
+    #: What becomes of a stack: "first", "middle", "max", "mean", "planes", "channels".
+    stacks: str = Setting("first", schema_only=True)
+    every_series: bool = Setting(False, schema_only=True)
+    #: "thumbnail" or "tiles".
+    slides: str = Setting("thumbnail", schema_only=True)
+    tile_side: int = Setting(512, schema_only=True)
+    no_background: bool = Setting(True, schema_only=True)
+    #: Per cent of a tile, at least.
+    tissue: int = Setting(10, schema_only=True)
+    #: "auto", "grey", "rgb" or "chosen".
+    channels: str = Setting("auto", schema_only=True)
+    #: Names of channels and colours.
+    shown_channels: list[list[str]] = Setting([], schema_only=True)
+    #: "auto", "stored", "full", "percentiles" or "range".
+    contrast: str = Setting("auto", schema_only=True)
+    low_percentile: float = Setting(0.1, schema_only=True)
+    high_percentile: float = Setting(99.9, schema_only=True)
+    #: For "range": names of channels, black and white; empty until computed.
+    ranges: list[list[str | float]] = Setting([], schema_only=True)
+    #: What stands for the images they were computed of; "typed" if the user typed them.
+    ranges_of: str = Setting("", schema_only=True)
+    show_reading: bool = Setting(False)
     #: The column chosen; data without it do not change the choice. "" is automatic.
     path_column: str = Setting("", schema_only=True)
     #: Like `folder`; "" is automatic.
@@ -109,6 +137,15 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
         unreadable = Msg("{} sub-folders may not be read, the first is {}")
         not_there = Msg("{} of {} images not there: {}")
         many_categories = Msg("{} categories for {} images. Is that what you mean?")
+        not_read = Msg("{} of {} files cannot be read, the first is {}: {}")
+        no_tiles = Msg("{} slides cannot be cut into tiles. {}")
+        no_channel = Msg("No file has the channel {}.")
+        other_order = Msg(
+            "Channels are taken by their place in the first file; in {} they are at"
+            " other places."
+        )
+        no_range = Msg("There is no range for all images: {}")
+        range_unreadable = Msg("{} of {} images are not in the range; unreadable.")
 
     class Error(OWWidget.Error):
         failed = Msg("{}")
@@ -123,6 +160,9 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
         changed = Msg("Since the last look: {}")
         no_rows = Msg("The data have no rows.")
         no_base = Msg("{} paths are not whole. Choose the base folder they begin at.")
+        other_images = Msg(
+            "The range was computed of other images. Press Recompute to use these."
+        )
 
     def __init__(self) -> None:
         OWWidget.__init__(self)
@@ -151,8 +191,11 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
     # GUI ---------------------------------------------------------------------
 
     def _make_gui(self) -> None:
+        columns = gui.hBox(self.controlArea)
+        column = gui.vBox(columns)
+
         def add(title: str, panel: QWidget) -> QGroupBox:
-            box = gui.vBox(self.controlArea, title)
+            box = gui.vBox(column, title)
             box.layout().addWidget(panel)
             return box
 
@@ -169,8 +212,16 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
             add("Categories", self.categories_panel),
         ]
         self._table_box = add("Images of the table", self.table_panel)
+        self.reading_panel = ReadingPanel(self, later, now)
+        add("Reading", self.reading_panel)
         add("More", self.more_panel)
         add("Images", self.work_panel)
+        # beside the others: below them, small screens would have no room for it
+        column = gui.vBox(columns)
+        self.reading_panel.unfold(
+            add("Stacks, channels, contrast", self.reading_panel.choices)
+        )
+        column.layout().addStretch()
         self.buttonsArea.layout().addLayout(self.work_panel.buttons)
         self.folder_combo = self.folder_panel.combo
         self.info_label = self.work_panel.label
@@ -297,6 +348,7 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
             self.category_pattern,
             self.per_category if self.sample else 0,
             self.exif,
+            reading_of(self),
         )
 
     def _start_table(self, data: Table) -> None:
@@ -309,7 +361,15 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
             self.Information.no_rows()
         else:
             base = self.table_panel.base
-            job = TableJob(data, column, base, self.exif, self._measures, self._again)
+            job = TableJob(
+                data,
+                column,
+                base,
+                self.exif,
+                self._measures,
+                self._again,
+                reading_of(self),
+            )
             self._begin("Looking at the images…", run_table, job)
             return
         self._finish(None, "No images.")
@@ -330,11 +390,51 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
         self.Information.cancelled()
         self._finish(None, "Cancelled.")
 
-    def on_done(self, result: FolderResult | ListedTable) -> None:
-        if isinstance(result, ListedTable):
-            self._on_table(result)
+    def on_done(self, result: FolderResult | TableResult) -> None:
+        self._take_range(result.range)
+        self._show_reading(result.listed, result.some)
+        if isinstance(result, TableResult):
+            self._on_table(result.listed)
         else:
             self._on_folder(result)
+
+    def _take_range(self, result: SetRange) -> None:
+        if result.is_new:
+            self.ranges = [list(each) for each in result.ranges]
+            if self.ranges_of != "typed":
+                self.ranges_of = result.images
+        elif result.ranges and self.ranges_of not in ("typed", result.images):
+            self.Information.other_images()
+        if result.n_unreadable:
+            n = result.n_images + result.n_unreadable
+            self.Warning.range_unreadable(f"{result.n_unreadable:,}", f"{n:,}")
+        if result.failure:
+            self.Warning.no_range(result.failure)
+
+    def _show_reading(
+        self, result: FolderTable | ListedTable, some: Sequence[str | None]
+    ) -> None:
+        """Show what the files hold, and what could not be read of it."""
+        found = result.inside
+        if found.reasons:
+            self.Warning.not_read(
+                f"{found.reasons.total():,}",
+                f"{found.n_files:,}",
+                shortened(found.unreadable),
+                next(iter(found.reasons)),
+            )
+        if result.reasons:
+            n = sum(result.reasons.values())
+            self.Warning.no_tiles(f"{n:,}", next(iter(result.reasons)))
+        if self.channels == "chosen":
+            names = [name for name, _ in self.shown_channels]
+            missing = [name for name in names if name not in found.channels]
+            if missing:
+                self.Warning.no_channel(", ".join(missing))
+            if found.n_other_order:
+                n = found.n_other_order
+                self.Warning.other_order(f"{n:,} file{'s' * (n != 1)}")
+        self.reading_panel.show_found(found, some)
 
     def _on_folder(self, result: FolderResult) -> None:
         listed = result.listed
@@ -393,6 +493,7 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
 
     def onDeleteWidget(self) -> None:
         self._timer.stop()
+        self.reading_panel.close_loader()
         self.shutdown()
         super().onDeleteWidget()
 

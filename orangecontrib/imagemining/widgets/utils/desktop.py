@@ -13,6 +13,7 @@ from AnyQt.QtGui import QDesktopServices, QDrag, QImage, QPixmap
 from AnyQt.QtWidgets import QWidget
 
 from orangecontrib.imagemining.images import local_path
+from orangecontrib.imagemining.images.sources import escaped, split_source
 
 __all__ = ["drag_away", "mime_of", "open_in_viewer", "reveal", "url_of"]
 
@@ -21,10 +22,10 @@ _DRAGGED_SIDE = 96  # of the picture under the mouse
 
 
 def url_of(source: str) -> QUrl:
-    """Return the address of a file, or the address itself."""
+    """Return the address of the file that an image is in, or the address itself."""
     path = local_path(source)
     if path is None:
-        return QUrl(source)
+        return QUrl(split_source(source)[0])
     return QUrl.fromLocalFile(os.path.abspath(path))
 
 
@@ -72,13 +73,15 @@ def mime_of(sources: Sequence[str], image: QImage | None = None) -> QMimeData:
     Parameters
     ----------
     sources
-        Paths and addresses.
+        Of the images; of parts of a file, the file is given.
     image
         The pixels of the only one, for programs that want these.
     """
     data = QMimeData()
-    data.setUrls([url_of(source) for source in sources])
-    data.setText("\n".join(local_path(source) or source for source in sources))
+    # other programs do not know our words for a plane: they get its file, once
+    places = dict.fromkeys(local_path(s) or split_source(s)[0] for s in sources)
+    data.setUrls([url_of(escaped(place)) for place in places])
+    data.setText("\n".join(places))
     if image is not None:
         data.setImageData(image)
     return data

@@ -4,8 +4,42 @@ from __future__ import annotations
 
 from orangecontrib.imagemining.tables.folder import FolderOptions, FolderTable
 from orangecontrib.imagemining.tables.listing import ListedTable
+from orangecontrib.imagemining.tables.reading import Reading
 
-__all__ = ["describe", "report_items", "shortened"]
+__all__ = [
+    "CHANNELS",
+    "CONTRASTS",
+    "STACKS",
+    "describe",
+    "reading_items",
+    "report_items",
+    "shortened",
+]
+
+#: What becomes an image of a stack.
+STACKS = {
+    "first": "First plane",
+    "middle": "Middle plane",
+    "max": "Maximum projection",
+    "mean": "Mean projection",
+    "planes": "One row per plane",
+    "channels": "One row per plane and channel",
+}
+#: What channels are shown in.
+CHANNELS = {
+    "auto": "Automatic",
+    "grey": "Grey",
+    "rgb": "Red, green, blue",
+    "chosen": "Choose…",
+}
+#: How numbers become brightness.
+CONTRASTS = {
+    "auto": "Automatic",
+    "stored": "As stored",
+    "full": "Full range of the bit depth",
+    "percentiles": "Percentiles of each image",
+    "range": "One range for all images",
+}
 
 _LONGEST = 80  # letters of a name that is shown whole
 
@@ -27,6 +61,37 @@ def describe(result: FolderTable | ListedTable) -> str:
     return _describe_folder(result)
 
 
+def reading_items(reading: Reading) -> list[tuple[str, str]]:
+    """Return names and values of what is not as it is by default."""
+    plain, items = Reading(), []
+    if reading.stack != plain.stack:
+        items.append(("Stacks", STACKS[reading.stack]))
+    if reading.all_series:
+        items.append(("Series", "all"))
+    if reading.tile:
+        text = f"tiles of {reading.tile:,} pixels"
+        if reading.tissue:
+            text += f", with {100 * reading.tissue:g} % of tissue at least"
+        items.append(("Whole slides", text))
+    if isinstance(reading.channels, tuple):
+        pairs = (f"{name} {colour}" for name, colour in reading.channels)
+        items.append(("Channels", ", ".join(pairs)))
+    elif reading.channels != plain.channels:
+        items.append(("Channels", CHANNELS[reading.channels]))
+    if reading.contrast != plain.contrast:
+        text = CONTRASTS[reading.contrast]
+        if reading.contrast == "percentiles":
+            text += " {:g} and {:g}".format(*reading.percentiles)
+        elif reading.contrast == "range":
+            pairs = (
+                f"{name} {low:.4g} to {high:.4g}".strip()
+                for name, low, high in reading.ranges
+            )
+            text += f": {', '.join(pairs)}" if reading.ranges else ""
+        items.append(("Contrast", text))
+    return items
+
+
 def report_items(
     result: FolderTable | ListedTable, place: str, options: FolderOptions
 ) -> list[tuple[str, str]]:
@@ -42,15 +107,21 @@ def report_items(
         What was wanted of a folder.
     """
     if isinstance(result, ListedTable):
-        return _table_items(result, place)
-    return _folder_items(result, place, options)
+        items = _table_items(result, place)
+    else:
+        items = _folder_items(result, place, options)
+    return items + reading_items(options.reading)
 
 
 def _how_many(result: FolderTable) -> str:
-    n, n_found = len(result.table), len(result.found.paths)
-    if n == n_found:
-        return _count(n, "image")
-    return f"{n:,} of {_count(n_found, 'image')}"
+    n, n_files, n_found = len(result.table), result.n_files, len(result.found.paths)
+    what = "image"
+    if n != n_files:
+        what = "file"
+    text = _count(n_files, what)
+    if n_files != n_found:
+        text = f"{n_files:,} of {_count(n_found, what)}"
+    return text if n == n_files else f"{_count(n, 'image')} of {text}"
 
 
 def _describe_folder(result: FolderTable) -> str:
@@ -59,7 +130,7 @@ def _describe_folder(result: FolderTable) -> str:
     if category:
         k = len(category.values)
         lines[0] += f" in {_count(k, 'category', 'categories')}"
-        if len(result.table) < len(result.found.paths):
+        if result.n_files < len(result.found.paths):
             lines[0] += ", drawn at random"
         names = ", ".join(category.values[:8])
         lines.append(names + (", …" if k > 8 else ""))
@@ -69,7 +140,7 @@ def _describe_folder(result: FolderTable) -> str:
                 f"{_count(n, 'image')} without a category"
                 f" ({'it is' if n == 1 else 'they are'} in the table, too)"
             )
-    elif len(result.table) < len(result.found.paths):
+    elif result.n_files < len(result.found.paths):
         lines[0] += ", drawn at random"
     found = result.found
     left_out = [found.describe_left_out(), found.describe_others()]
@@ -84,9 +155,11 @@ def shortened(name: str) -> str:
 
 
 def _describe_table(result: ListedTable) -> str:
-    n = len(result.table)
+    n = result.n_files
     there = n - result.n_empty - result.n_addresses - len(result.not_there)
     lines = [f"{_count(there, 'image')} of {_count(n, 'row')}"]
+    if len(result.table) != n:
+        lines.append(f"{_count(len(result.table), 'row')} of planes and tiles now")
     if result.not_there:
         lines.append(f"{_count(len(result.not_there), 'image')} not there")
     if result.n_relative:

@@ -11,8 +11,10 @@ from Orange.widgets.utils.concurrent import TaskState
 
 from orangecontrib.imagemining.exceptions import TaskCancelled
 from orangecontrib.imagemining.images.saving.plan import (
+    ORIGINAL,
     Plan,
     SaveOptions,
+    is_part,
     likely_path,
     plan_saving,
 )
@@ -88,11 +90,13 @@ class Saved:
     job : the job.
     result : what became of the images.
     skipped : the rows that were not saved; None if there are none.
+    n_parts : images that have no file of their own to be copied.
     """
 
     job: SaveJob
     result: SaveResult
     skipped: Table | None
+    n_parts: int = 0
 
     @property
     def n_saved(self) -> int:
@@ -122,6 +126,12 @@ class Saved:
             text += f", {n_left_out:,} left out"
         if self.result.cancelled:
             text = f"Cancelled: {text}"
+        if self.n_parts:
+            n = self.n_parts
+            what = "are planes, tiles or projections"
+            if n == 1:
+                what = "is a plane, tile or projection"
+            text += f". {n:,} {what}, saved as PNG"
         if self.result.manifest:
             text += f". {self.result.manifest} lists them all"
         return f"{text}."
@@ -146,6 +156,8 @@ def describe_job(job: SaveJob, how: str) -> str:
         job.table[:_N_LOOKED_AT], job.column, job.name_column, job.category_column
     )
     image = next((image for image in first if image.source), first[0])
+    if job.options.file_format == ORIGINAL and is_part(image.source or ""):
+        text += " (planes, tiles and projections as PNG)"
     example = likely_path(image, job.options)
     if len(example) > _LONG:
         example = f"{example[: _LONG // 2]}…{example[-_LONG // 2 :]}"
@@ -176,4 +188,5 @@ def run_save(
         report(fraction, status)
 
     result = save_images(planned.plan, policy, progress)
-    return Saved(planned.job, result, not_saved(planned.job.table, result.images))
+    skipped = not_saved(planned.job.table, result.images)
+    return Saved(planned.job, result, skipped, planned.plan.n_parts)

@@ -23,6 +23,7 @@ from orangecontrib.imagemining.images import (
     ThumbnailStore,
     local_path,
 )
+from orangecontrib.imagemining.images.sources import parse_source
 
 __all__ = ["ImageLoader", "shared_store", "to_qimage"]
 
@@ -238,19 +239,20 @@ class ImageLoader(QObject):
 
     def _read(self, source: str, side: int) -> tuple[Image.Image, QSize | None]:
         """Return an image of `side` pixels at least, if it has so many."""
-        path = local_path(source)
         # what lies at an address may change unseen, so it is not kept
         store = self._store
-        if path is None or store is None or side > STORED_SIDE:
+        if local_path(source) is None or store is None or side > STORED_SIDE:
             image, whole = self._reader.read_near(source, side)
             return image, QSize(*whole)
-        if (stored := store.get(path)) is not None:
+        if (stored := store.get(source)) is not None:
             return stored, None
         image, whole = self._reader.read_near(source, STORED_SIDE)
-        # small images are read as quickly from their own files
-        if whole[0] * whole[1] > 2 * STORED_SIDE**2:
+        # small images are read as quickly from their own files; not those that many
+        # planes are read for
+        is_slow = parse_source(source).rendering.stack in ("max", "mean")
+        if is_slow or whole[0] * whole[1] > 2 * STORED_SIDE**2:
             image.thumbnail((STORED_SIDE, STORED_SIDE), reducing_gap=2.0)
-            store.put(path, image)
+            store.put(source, image)
         return image, QSize(*whole)
 
     def _on_done(self, generation: int, row: int, result: _Loaded | str) -> None:
