@@ -8,8 +8,9 @@ import os
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import random
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,16 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> None:
 def _seeds() -> None:
     random.seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_vectors_left() -> Iterator[None]:
+    yield
+    # what one test computed, the next has to compute itself
+    if store := sys.modules.get("orangecontrib.imagemining.embedders.cache.store"):
+        for shared in store._SHARED.values():
+            shared.clear()
+            shared.close()
 
 
 def picture(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:

@@ -13,6 +13,7 @@ from orangecontrib.imagemining.weights.folders import weights_folder as weights_
 from orangecontrib.imagemining.weights.registry import WEIGHTS as WEIGHTS
 from orangecontrib.imagemining.weights.registry import weights_of as weights_of
 from orangecontrib.imagemining.weights.store import fetch as fetch
+from orangecontrib.imagemining.weights.store import identity_of as identity_of
 from orangecontrib.imagemining.weights.store import import_file as import_file
 from orangecontrib.imagemining.weights.store import is_here as is_here
 from orangecontrib.imagemining.weights.store import load_weights as load_weights

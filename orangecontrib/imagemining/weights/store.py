@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 from orangecontrib.imagemining.exceptions import WeightsError
@@ -29,7 +30,14 @@ from orangecontrib.imagemining.weights.tensors import (
     shapes_of,
 )
 
-__all__ = ["fetch", "import_file", "is_here", "load_weights", "proof_of"]
+__all__ = [
+    "fetch",
+    "identity_of",
+    "import_file",
+    "is_here",
+    "load_weights",
+    "proof_of",
+]
 
 _BLOCK = 4 * 2**20
 
@@ -84,6 +92,38 @@ def proof_of(weights: Weights, folder: Path | None = None) -> str:
     if noted:
         text += f"; that of the first file used is noted here ({noted[:12]}…)"
     return text
+
+
+def identity_of(weights: Weights, folder: Path | None = None) -> str:
+    """Return a checksum that is another one for other numbers.
+
+    That of the tensors where it is published, else that of the file that is here, else
+    what is published of it ("" if nothing is). A file whose checksum is not noted yet
+    is read once in a program run.
+
+    Parameters
+    ----------
+    weights, folder
+        As for `is_here`.
+
+    Raises
+    ------
+    WeightsError
+        If the file is here and cannot be read.
+    """
+    if weights.tensors_sha256:
+        return weights.tensors_sha256
+    path = _find(weights, folder)
+    if path is None:
+        return weights.sha256
+    noted = _noted(path.name, folder)
+    if noted:
+        return noted
+    try:
+        status = path.stat()
+        return _digest_once(path, status.st_size, status.st_mtime_ns)
+    except OSError as ex:
+        raise WeightsError(f"{path} cannot be read: {ex.strerror or ex}") from ex
 
 
 def load_weights(
@@ -321,6 +361,11 @@ def _digest(path: Path, progress: Progress) -> str:
             progress(0.95, f"Checking {path.name.removeprefix('.part-')}")
             total.update(block)
     return total.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _digest_once(path: Path, size: int, time_ns: int) -> str:
+    return _digest(path, no_progress)
 
 
 def _prove(
