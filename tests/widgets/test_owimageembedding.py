@@ -16,11 +16,12 @@ from Orange.widgets.settings import SettingsHandler
 from Orange.widgets.tests import base
 from PIL import Image
 
+from orangecontrib.imagemining.embedders.cache import VectorStore, shared_store
 from orangecontrib.imagemining.embedders.cards import load_card
-from orangecontrib.imagemining.embedders.catalog import inspect_network
+from orangecontrib.imagemining.embedders.catalog import engine_for, inspect_network
 from orangecontrib.imagemining.exceptions import TaskCancelled, WeightsError
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress, Weights
-from orangecontrib.imagemining.tables import table_from_folder
+from orangecontrib.imagemining.tables import embed_table, table_from_folder
 from orangecontrib.imagemining.widgets.owimageembedding import OWImageEmbedding
 from orangecontrib.imagemining.widgets.utils import embedderwork
 from orangecontrib.imagemining.widgets.utils.embedderwork import run
@@ -47,6 +48,13 @@ def onnx_network(path: Path) -> Path:
 
 
 class TestOWImageEmbedding(base.WidgetTest):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        # the first time a network is prepared for its engine, which takes seconds
+        for network in ("squeezenet1_1", "squeezenet_imageanalytics"):
+            engine_for(network)
+
     def setUp(self) -> None:
         self.widget = self.create_widget(OWImageEmbedding)
         self.folder = Path(tempfile.mkdtemp())
@@ -404,6 +412,132 @@ class TestOWImageEmbedding(base.WidgetTest):
         self.assertTrue(self.widget.Error.not_here.is_shown())
         self.assertEqual(self.outputs(), (None, None))
 
+    # engine, fast mode, cache --------------------------------------------------------
+
+    def test_engine_is_passed_on(self) -> None:
+        engines = []
+
+        def embed(*args: object, engine: str) -> object:
+            engines.append(engine)
+            return embed_table(*args)
+
+        with patch.object(embedderwork, "embed_table", embed):
+            self.send(self.data)
+            for engine in ("torch", "abacus"):
+                self.widget.engine = engine
+                self.widget.commit.now()
+                self.wait_until_finished()
+        # what this version does not know is left to the automatic choice
+        self.assertEqual(engines, ["auto", "torch", "auto"])
+        self.assertEqual(self.outputs()[0].X.shape, (3, 512))
+
+    def test_fast_mode_has_columns_of_its_own(self) -> None:
+        self.send(self.data)
+        exact = self.outputs()[0].X
+        box = self.widget.engine_panel.fast_box
+        box.click()
+        self.wait_until_finished()
+        names = [each.name for each in self.outputs()[0].domain.attributes]
+        self.assertEqual(names[0], "squeezenet1_1_features_fast_0")
+        fast = self.outputs()[0].X
+        cosine = (exact * fast).sum(1) / np.linalg.norm(exact, axis=1)
+        self.assertGreater(min(cosine / np.linalg.norm(fast, axis=1)), 0.99)
+        settings = self.widget.settingsHandler.pack_data(self.widget)
+        again = self.create_widget(OWImageEmbedding, stored_settings=settings)
+        self.assertTrue(again.engine_panel.fast_box.isChecked())
+        self.assertEqual(again.panel.specs()[0].precision, "fast")
+        # that add-on's very numbers cannot be had less exactly
+        self.choose("network", "squeezenet_imageanalytics")
+        self.assertEqual(self.widget.panel.specs()[0].precision, "float32")
+        self.assertEqual(self.outputs()[0].domain.attributes[0].name, "n0")
+
+    def test_fast_mode_does_not_become_the_default(self) -> None:
+        # a workflow without it, opened after it was used elsewhere, is to stay exact
+        self.widget.fast = True
+        defaults = self.widget.settingsHandler.defaults
+        self.widget.settingsHandler.update_defaults(self.widget)
+        self.addCleanup(defaults.clear)
+        self.assertFalse(self.create_widget(OWImageEmbedding).fast)
+
+    def test_damaged_settings_of_the_engine(self) -> None:
+        settings = {"network": "squeezenet1_1", "engine": 3, "fast": "yes"}
+        OWImageEmbedding.migrate_settings(settings, 3)
+        self.assertNotIn("engine", settings)
+        self.assertNotIn("fast", settings)
+
+    def test_what_was_computed_is_found_again(self) -> None:
+        self.send(self.data)
+        first = self.outputs()[0].X
+        self.assertEqual(self.widget.info_label.text()[:18], "3 images embedded.")
+        (self.folder / "a" / "2.png").rename(self.folder / "a" / "moved.png")
+        picture(7).save(self.folder / "a" / "new.png")
+        widget = self.create_widget(OWImageEmbedding)
+        data = table_from_folder(self.folder).table
+        self.send_signal(widget.Inputs.images, data, widget=widget)
+        self.wait_until_finished(widget)
+        self.assertIn("4 images embedded, 3 from the cache", widget.info_label.text())
+        np.testing.assert_array_equal(
+            self.get_output("Embeddings", widget).X[:3], first
+        )
+        widget.commit.now()
+        self.wait_until_finished(widget)
+        self.assertIn("4 images embedded, all from the cache", widget.info_label.text())
+        panel = widget.cache_panel
+        wait_for(lambda: not panel.background.is_busy)
+        self.assertIn("Cache: 4 vectors, ", panel.label.text())
+
+    def test_cancelled_work_goes_on_where_it_stopped(self) -> None:
+        for index in range(3, 60):
+            picture(index).save(self.folder / "a" / f"{index}.png")
+        data = table_from_folder(self.folder).table
+        stopped = threading.Event()
+        put_many = VectorStore.put_many
+
+        def put(store: VectorStore, rows: object) -> None:
+            put_many(store, rows)
+            stopped.wait(20)
+
+        with patch.object(VectorStore, "put_many", put):
+            self.send_signal(self.widget.Inputs.images, data)
+            wait_for(lambda: shared_store().n_vectors())
+            self.widget.cancel_button.click()
+            stopped.set()
+        self.assertIn("is kept", str(self.widget.Information.cancelled))
+        self.assertTrue(self.widget.Information.cancelled.is_shown())
+        n_kept = shared_store().n_vectors()
+        self.assertLess(n_kept, 60)
+        self.widget.cancel_button.click()
+        self.wait_until_finished()
+        text = self.widget.info_label.text()
+        self.assertRegex(text, r"^60 images embedded, \d+ from the cache")
+        n_known = int(text.split()[3])
+        self.assertTrue(n_kept <= n_known < 60)
+        self.assertFalse(self.widget.Information.cancelled.is_shown())
+
+    def test_progress_is_told_in_words(self) -> None:
+        texts = []
+        label = self.widget.info_label
+        with patch.object(label, "setText", texts.append):
+            self.send(self.data)
+        self.assertIn("Embedding 3 images…", texts)
+        self.assertIn("0 of 3 images", texts)
+        self.assertEqual(texts[-1], "3 images embedded.")
+
+    def test_a_damaged_cache_is_told(self) -> None:
+        self.send(self.data)
+        store = shared_store()
+        store.close()
+        store.path.write_bytes(b"nothing of ours" * 999)
+        self.widget.commit.now()
+        self.wait_until_finished()
+        panel = self.widget.cache_panel
+        wait_for(lambda: not panel.background.is_busy)
+        self.assertIn("set aside as vectors-damaged-", str(self.widget.Warning.cache))
+        self.assertTrue(self.widget.Warning.cache.is_shown())
+        self.assertEqual(len(self.outputs()[0]), 3)
+        for path in store.path.parent.glob("*damaged*"):
+            path.unlink()
+
     # weights -------------------------------------------------------------------------
 
     def test_weights_are_fetched_when_asked_for(self) -> None:
@@ -624,8 +758,10 @@ def test_run_reports_and_can_be_cancelled(make_folder: object) -> None:
     spec = EmbedderSpec("squeezenet1_1", "features")
     state = Mock()
     state.is_interruption_requested.return_value = False
-    assert len(run(data, data.domain["image"], [spec], False, state).embedded) == 2
+    assert (
+        len(run(data, data.domain["image"], [spec], False, "auto", state).embedded) == 2
+    )
     assert state.set_progress_value.call_args.args == (100,)
     state.is_interruption_requested.return_value = True
     with pytest.raises(TaskCancelled):
-        run(data, data.domain["image"], [spec], False, state)
+        run(data, data.domain["image"], [spec], False, "auto", state)

@@ -16,13 +16,16 @@ from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Input, Msg, Output, OWWidget
 
 from orangecontrib.imagemining.embedders import check_spec
+from orangecontrib.imagemining.embedders.engines.choice import AUTO, ENGINES
 from orangecontrib.imagemining.exceptions import ImageMiningError
 from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.tables import EmbeddingResult, image_columns
 from orangecontrib.imagemining.weights import WEIGHTS, is_here
 from orangecontrib.imagemining.widgets.utils import old_settings
+from orangecontrib.imagemining.widgets.utils.cachepanel import CachePanel
 from orangecontrib.imagemining.widgets.utils.combos import KeyCombo
 from orangecontrib.imagemining.widgets.utils.embedderpanel import EmbedderPanel
+from orangecontrib.imagemining.widgets.utils.embeddersettings import repair
 from orangecontrib.imagemining.widgets.utils.embeddertexts import (
     card_or_none,
     download_label,
@@ -39,9 +42,11 @@ from orangecontrib.imagemining.widgets.utils.embedderwork import (
     main_reasons,
     run,
     run_bringing,
+    summary,
     take_file,
     take_timm,
 )
+from orangecontrib.imagemining.widgets.utils.enginepanel import EnginePanel
 from orangecontrib.imagemining.widgets.utils.forms import add_row, button, new_form
 from orangecontrib.imagemining.widgets.utils.ownnetwork import OwnNetworkDialog
 
@@ -89,12 +94,16 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
     others: list[tuple[str, str, int | str, str]] = Setting([], schema_only=True)
     place: int = Setting(0, schema_only=True)
     classes: bool = Setting(False)
+    #: What computes the networks, and whether less exact numbers will do.
+    engine: str = Setting(AUTO)
+    fast: bool = Setting(False, schema_only=True)
     auto_apply: bool = Setting(True)
     #: What a workflow of Orange3-ImageAnalytics leaves to be settled by the data.
     old_choices: dict[str, Any] = Setting({}, schema_only=True)
 
     class Warning(OWWidget.Warning):
         skipped = Msg("{} of {} images skipped. {}")
+        cache = Msg("{}")
 
     class Error(OWWidget.Error):
         no_image_column = Msg(
@@ -112,7 +121,10 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         failed = Msg("{}")
 
     class Information(OWWidget.Information):
-        cancelled = Msg("Cancelled. Press Go on to continue where it stopped.")
+        cancelled = Msg(
+            "Cancelled. What was computed is kept: press Go on to continue where it"
+            " stopped."
+        )
         not_brought = Msg("Cancelled. What was downloaded is kept to go on from.")
         no_rows = Msg("The data have no rows.")
 
@@ -153,10 +165,19 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             tooltip="What the network takes the image for, with probabilities; only"
             " networks trained on ImageNet's 1,000 classes tell",
         )
-        # both forms begin at one line
+        computing = gui.vBox(self.controlArea, "Computing")
+        self.engine_panel = EnginePanel(self, self.commit.deferred)
+        computing.layout().addWidget(self.engine_panel)
+        self.cache_panel = CachePanel(self._show_cache_message)
+        computing.layout().addWidget(self.cache_panel)
+        self.panel.refreshed.connect(self.engine_panel.refresh)
+        # the forms begin at one line
         column = form.labelForField(self.column_combo)
-        embedder = self.panel.form.labelForField(self.panel.network_combo)
-        embedder.setMinimumWidth(column.sizeHint().width())
+        for part, combo in (
+            (self.panel, self.panel.network_combo),
+            (self.engine_panel, self.engine_panel.engine_combo),
+        ):
+            part.form.labelForField(combo).setMinimumWidth(column.sizeHint().width())
         self._show_columns()
 
         info = gui.vBox(self.controlArea, "Result")
@@ -168,6 +189,16 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self.cancel_button.setEnabled(False)
         self.buttonsArea.layout().addWidget(self.cancel_button)
         gui.auto_apply(self.buttonsArea, self)
+        self.engine_panel.refresh()
+        self.cache_panel.refresh()
+
+    def _show_cache_message(self, message: str) -> None:
+        self.Warning.cache(message, shown=bool(message))
+
+    def setStatusMessage(self, text: str) -> None:
+        super().setStatusMessage(text)
+        if text and self.task is not None:
+            self.info_label.setText(text)
 
     def _columns(self) -> list[Variable]:
         return image_columns(self.data.domain, self.column) if self.data else []
@@ -219,11 +250,12 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             self._finish(None, "Choose what is available.")
             return
         n = len(self.data)
-        self.info_label.setText(f"Embedding {n} image{'s' * (n != 1)}…")
+        self.info_label.setText(f"Embedding {n:,} image{'s' * (n != 1)}…")
         self._set_button("Ca&ncel", True)
         self._started = time.monotonic()
         column = columns[self.shown_column]
-        self.start(run, self.data, column, specs, self.classes)
+        engine = self.engine if self.engine in ENGINES else AUTO
+        self.start(run, self.data, column, specs, self.classes, engine)
 
     def _can_run(self, specs: list[EmbedderSpec]) -> bool:
         """Tell whether the embedders are here, and show what is missing."""
@@ -320,19 +352,15 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             QTimer.singleShot(0, self._go_on)
             return
         seconds = time.monotonic() - self._started
-        n_good = len(result.embedded) if result.embedded else 0
-        n_bad = len(result.skipped) if result.skipped else 0
-        text = f"{n_good} image{'s' * (n_good != 1)} embedded"
-        if n_bad:
-            text += f", {n_bad} skipped"
+        if result.skipped:
+            n_good = len(result.embedded) if result.embedded else 0
+            n_bad = len(result.skipped)
             why = main_reasons(result.skipped)
             if n_good:
                 self.Warning.skipped(n_bad, n_good + n_bad, why)
             else:
                 self.Error.all_skipped(why)
-        if seconds >= 1:
-            text += f" in {seconds:.0f} s ({n_good / seconds:.0f} images/s)"
-        self._finish(result, text + ".")
+        self._finish(result, summary(result, seconds))
 
     def _go_on(self) -> None:
         """Ask about an own network, or take what has been brought here."""
@@ -358,9 +386,12 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self.setStatusMessage("")
         self.Outputs.embeddings.send(result.embedded if result else None)
         self.Outputs.skipped.send(result.skipped if result else None)
+        self.cache_panel.refresh()
 
     def onDeleteWidget(self) -> None:
         self.shutdown()
+        self.engine_panel.background.stop()
+        self.cache_panel.background.stop()
         super().onDeleteWidget()
 
     def send_report(self) -> None:
@@ -370,6 +401,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
                 ("Image column", self.shown_column),
                 *(("Embedder", short_name(spec)) for spec in self.panel.specs()),
                 ("ImageNet classes", "the five likeliest" if self.classes else "no"),
+                ("Engine", self.engine_panel.note.text().rstrip(".")),
             ],
         )
         self.report_items("Result", [("Images", self.info_label.text())])
@@ -381,25 +413,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             # what was made before there was a choice is to stay as it was
             settings.setdefault("fit", "stretch")
             settings.setdefault("classes", False)
-        # settings that were damaged begin anew, one by one
-        for name in ("network", "layer", "fit"):
-            if not isinstance(settings.get(name, ""), str):
-                del settings[name]
-        others = settings.get("others", [])
-        if not isinstance(others, list):
-            others = settings["others"] = []
-        if any(not _is_embedder(other) for other in others):
-            settings["others"] = [other for other in others if _is_embedder(other)]
-
-
-def _is_embedder(other: Any) -> bool:
-    return (
-        isinstance(other, (tuple, list))
-        and len(other) == 4
-        and all(isinstance(other[place], str) for place in (0, 1, 3))
-        and isinstance(other[2], (int, str))
-        and not isinstance(other[2], bool)
-    )
+        repair(settings)
 
 
 if __name__ == "__main__":

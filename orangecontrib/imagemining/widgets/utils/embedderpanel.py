@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from AnyQt.QtCore import Qt
+from AnyQt.QtCore import pyqtSignal as Signal
 from AnyQt.QtWidgets import (
     QComboBox,
     QHBoxLayout,
@@ -29,6 +30,7 @@ from orangecontrib.imagemining.widgets.utils.embeddertexts import (
     download_label,
     has_weights,
     network_items,
+    precision_of,
     short_name,
     views_items,
 )
@@ -49,14 +51,17 @@ class EmbedderPanel(QWidget):
     ----------
     master
         The widget. It has the settings `network`, `layer`, `fit` and `views`, which are
-        those of the embedder in the boxes, `others`, the rest of the list, and `place`,
-        where in the list the one in the boxes stands.
+        those of the embedder in the boxes, `others`, the rest of the list, `place`,
+        where in the list the one in the boxes stands, and `fast`, of all of them.
     on_choice
         Called when the user has changed what is to be computed.
     on_download, on_file, on_own, on_timm
         Called when the user asks to fetch weights, to take them from a file, to add
         a network of their own, and to name one of the package timm.
     """
+
+    #: Another embedder, or another choice, is in the boxes.
+    refreshed = Signal()
 
     def __init__(
         self,
@@ -149,7 +154,10 @@ class EmbedderPanel(QWidget):
         """Return the embedders, in their order."""
         specs = [EmbedderSpec(*other) for other in self._master.others]
         specs.insert(self._row(), self._current())
-        return specs
+        fast = self._master.fast
+        return [
+            replace(spec, precision=precision_of(spec.network, fast)) for spec in specs
+        ]
 
     def _current(self) -> EmbedderSpec:
         master = self._master
@@ -243,6 +251,7 @@ class EmbedderPanel(QWidget):
         self.file_button.setVisible(missing)
         self.note.setText(describe(master.network, master.layer))
         self._show_list()
+        self.refreshed.emit()
 
     def _show_fits(self) -> None:
         master = self._master

@@ -24,6 +24,7 @@ __all__ = [
     "download_label",
     "has_weights",
     "network_items",
+    "precision_of",
     "short_name",
     "title_of",
     "views_items",
@@ -57,6 +58,17 @@ def card_or_none(network: str) -> Weights | None:
 def has_weights(network: str, card: Weights) -> bool:
     """Tell whether a network can run without fetching anything."""
     return network.startswith((ONNX, TIMM)) or is_here(card)
+
+
+def precision_of(network: str, fast: bool) -> str:
+    """Return in which precision a network is to run.
+
+    Fast mode is of our networks, and not of one that has to give another add-on's
+    numbers.
+    """
+    card = card_or_none(network)
+    alone = ":" in network or card is None or bool(card.plain_columns)
+    return "float32" if alone or not fast else "fast"
 
 
 def title_of(network: str) -> str:
@@ -118,6 +130,8 @@ def short_name(spec: EmbedderSpec) -> str:
     if spec.views != 1:
         views = spec.views
         parts.append(f"{views} views" if isinstance(views, int) else views)
+    if spec.precision != "float32":
+        parts.append(spec.precision)
     return " · ".join(parts)
 
 

@@ -24,6 +24,7 @@ from orangecontrib.imagemining.embedders.catalog import (
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress
 from orangecontrib.imagemining.tables import EmbeddingResult, embed_table
 from orangecontrib.imagemining.weights import fetch, import_file, weights_of
+from orangecontrib.imagemining.widgets.utils.pacetext import duration, with_pace
 from orangecontrib.imagemining.widgets.utils.tasks import progress_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ __all__ = [
     "main_reasons",
     "run",
     "run_bringing",
+    "summary",
     "take_file",
     "take_timm",
 ]
@@ -57,9 +59,11 @@ def run(
     column: Variable,
     specs: Sequence[EmbedderSpec],
     classes: bool,
+    engine: str,
     state: TaskState,
 ) -> EmbeddingResult:
-    return embed_table(data, column, specs, progress_of(state), classes)
+    progress = with_pace(progress_of(state))
+    return embed_table(data, column, specs, progress, classes, engine=engine)
 
 
 @dataclass
@@ -140,6 +144,21 @@ def add_own(file: NetworkFile, settings: dict[str, Any]) -> Job:
         return Brought(add_own_network(file.path, card))
 
     return job
+
+
+def summary(result: EmbeddingResult, seconds: float) -> str:
+    """Return what became of the images, and how fast."""
+    n_good = len(result.embedded) if result.embedded else 0
+    n_bad = len(result.skipped) if result.skipped else 0
+    text = f"{n_good:,} image{'s' * (n_good != 1)} embedded"
+    if result.n_known:
+        n_known = min(result.n_known, n_good)
+        text += f", {f'{n_known:,}' if n_known < n_good else 'all'} from the cache"
+    if n_bad:
+        text += f", {n_bad:,} skipped"
+    if seconds >= 1:
+        text += f" in {duration(seconds)} ({n_good / seconds:,.0f} images/s)"
+    return f"{text}."
 
 
 def main_reasons(skipped: Table) -> str:

@@ -143,6 +143,7 @@ def image_embedding(settings: Settings) -> None:
         fit="stretch",
         views=1,
         classes=False,
+        engine="auto",
         auto_apply=bool(settings.pop("_auto_apply", True)),
         column="",
         old_choices={"column": _number(settings.pop("cb_image_attr_current_id", 0))},

@@ -1,0 +1,31 @@
+"""Image Embedding's settings, as files may have them; no Qt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["repair"]
+
+
+def repair(settings: dict[str, Any]) -> None:
+    """Have settings that were damaged begin anew, one by one."""
+    for name in ("network", "layer", "fit", "engine"):
+        if not isinstance(settings.get(name, ""), str):
+            del settings[name]
+    if not isinstance(settings.get("fast", False), bool):
+        del settings["fast"]
+    others = settings.get("others", [])
+    if not isinstance(others, list):
+        others = settings["others"] = []
+    if any(not _is_embedder(other) for other in others):
+        settings["others"] = [other for other in others if _is_embedder(other)]
+
+
+def _is_embedder(other: Any) -> bool:
+    return (
+        isinstance(other, (tuple, list))
+        and len(other) == 4
+        and all(isinstance(other[place], str) for place in (0, 1, 3))
+        and isinstance(other[2], (int, str))
+        and not isinstance(other[2], bool)
+    )
