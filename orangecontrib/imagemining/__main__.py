@@ -4,157 +4,86 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
-import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from orangecontrib.imagemining import __version__
-from orangecontrib.imagemining.exceptions import FolderError, ImageMiningError
-from orangecontrib.imagemining.specs import VIEWS, EmbedderSpec
+from orangecontrib.imagemining.commands import cache, embed, networks, run, weights
+from orangecontrib.imagemining.exceptions import (
+    ImageMiningError,
+    PatternError,
+    UnknownNameError,
+)
 
-if TYPE_CHECKING:
-    from orangecontrib.imagemining.report.files import ReportFolder
-
-_NETWORK = "squeezenet1_1"
-_SAMPLES = Path(__file__).parent / "samples" / "synthetic-yeast"
+_COMMANDS = {
+    "run": run,
+    "embed": embed,
+    "networks": networks,
+    "weights": weights,
+    "cache": cache,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status.
 
-    0: done; 1: it cannot be done, and a line says why; 2: wrong usage; 130: stopped by
-    Ctrl-C.
+    0: done; 1: it cannot be done, and a line says why; 2: wrong usage, or a name that
+    there is not; 130: stopped by Ctrl-C.
 
     Parameters
     ----------
     arguments
         By default those that the program was started with.
     """
-    options = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    options = _parser(words).parse_args(words)
     try:
-        return int(options.command(options))
+        status = int(options.run(options))
+    except (UnknownNameError, PatternError) as ex:
+        print(_writable(ex), file=sys.stderr)
+        return 2
     except ImageMiningError as ex:
-        print(ex, file=sys.stderr)
+        print(_writable(ex), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped.", file=sys.stderr)
-        return 130
+        status = 130
     except BrokenPipeError:
         # as `| head` does it: nobody listens any more, nor to Python's last flush
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if status == 130 and arguments is None:
+        # Python would wait for threads that wait for a server. They own nothing that
+        # has to be put in order.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    from orangecontrib.imagemining.weights import WEIGHTS
-
-    layers = [layer.name for layer in WEIGHTS[_NETWORK].layers]
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="orange-imagemining",
         description="Mine images: embed, map, cluster and classify them.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    run = commands.add_parser(
-        "run",
-        help="report on the images of a folder",
-        description=(
-            "Embed the images of a folder by SqueezeNet, test how well the categories"
-            " (its sub-folders) can be told apart, and write a report: embeddings, map,"
-            " dendrogram, confusion matrix and a workflow for Orange."
-        ),
-    )
-    run.add_argument(
-        "folder",
-        nargs="?",
-        type=Path,
-        default=_SAMPLES,
-        metavar="FOLDER",
-        help="the images; by default the samples that come with this add-on",
-    )
-    run.add_argument(
-        "--out",
-        type=Path,
-        default=Path("report"),
-        metavar="DIR",
-        help="where the report goes: a new or empty folder, or an earlier report's,"
-        " which is replaced (default: %(default)s)",
-    )
-    run.add_argument(
-        "--layer",
-        choices=layers,
-        default=layers[0],
-        help="where in the network the numbers are taken (default: %(default)s)",
-    )
-    run.add_argument(
-        "--views",
-        type=int,
-        choices=VIEWS,
-        default=1,
-        help="how often each image is looked at: 2 mirrored too; 8 turned and mirrored,"
-        " which suits images that have no up and down, such as cells; 10, 12 and 144"
-        " are crops (default: %(default)s)",
-    )
-    run.add_argument(
-        "--gui",
-        action="store_true",
-        help="only make the workflow, and open it in Orange",
-    )
-    run.set_defaults(command=_run)
+    # the others' arguments would have to be looked up in vain
+    chosen = next((word for word in arguments if not word.startswith("-")), "")
+    for name, command in _COMMANDS.items():
+        own = commands.add_parser(
+            name, help=command.HELP, description=command.DESCRIPTION
+        )
+        if name == chosen:
+            command.fill(own)
+        own.set_defaults(run=command.run)
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
-    # Orange and torch take seconds to load
-    from orangecontrib.imagemining.report.console import Console
-    from orangecontrib.imagemining.report.files import ReportFolder
-
-    folder: Path = options.folder
-    if not folder.is_dir():
-        kind = "is not a folder" if folder.exists() else "does not exist"
-        raise FolderError(f"{folder} {kind}")
-    spec = EmbedderSpec(_NETWORK, options.layer, options.views)
-    out = ReportFolder(options.out)
-    if options.gui:
-        return _open_canvas(folder, out, spec)
-
-    # damaged images are told in words; what Pillow makes of them is no help beside it
-    warnings.filterwarnings("ignore", module="PIL")
-    console = Console()
-    console.say_path("Folder", folder)
-    if folder.resolve() == _SAMPLES.resolve():
-        console.say_item("", "the sample images: synthetic, no microscope took them")
-
-    from orangecontrib.imagemining.report.job import Job
-
-    Job(folder, out, spec, console).run()
-    return 0
-
-
-def _open_canvas(folder: Path, out: ReportFolder, spec: EmbedderSpec) -> int:
-    """Open a workflow in Orange; this process becomes Orange where that can be."""
-    from orangecontrib.imagemining.report.workflow import write_workflow
-
-    screens = ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")
-    if sys.platform == "linux" and not any(map(os.environ.get, screens)):
-        raise ImageMiningError(
-            "There is no screen to open Orange on (neither DISPLAY nor WAYLAND_DISPLAY"
-            " is set); without --gui the report is made without one"
-        )
-    out.check(folder)
-    out.prepare()
-    workflow = out.path / "workflow.ows"
-    write_workflow(workflow, folder, spec)
-    # what Orange and scikit-learn warn each other of is nothing its user can mend
-    python = [sys.executable, "-W", "ignore"]
-    command = [*python, "-m", "Orange.canvas", "--no-welcome", str(workflow)]
-    if os.name == "nt":
-        # exec on Windows breaks arguments with spaces, and returns to the prompt
-        return subprocess.call(command)
-    os.execv(command[0], command)
+def _writable(error: Exception) -> str:
+    # file names may have letters that the terminal has not
+    encoding = sys.stderr.encoding or "utf-8"
+    return str(error).encode(encoding, "replace").decode(encoding)
 
 
 if __name__ == "__main__":

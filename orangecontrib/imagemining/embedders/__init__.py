@@ -1,6 +1,8 @@
 """From images to vectors. Knows neither Qt nor Orange; torch is loaded on first use."""
 
-from orangecontrib.imagemining.embedders.base import Embedder as Embedder
+from orangecontrib.imagemining.embedders.api import EmbeddedImages as EmbeddedImages
+from orangecontrib.imagemining.embedders.api import Embedder as Embedder
+from orangecontrib.imagemining.embedders.base import AnyEmbedder as AnyEmbedder
 from orangecontrib.imagemining.embedders.base import Embeddings as Embeddings
 from orangecontrib.imagemining.embedders.base import check_spec as check_spec
 from orangecontrib.imagemining.embedders.base import fits_of as fits_of

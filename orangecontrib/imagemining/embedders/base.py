@@ -15,6 +15,7 @@ from orangecontrib.imagemining.images import DENSE_SIDES
 from orangecontrib.imagemining.specs import (
     DENSE_VIEWS,
     FITS,
+    PRECISIONS,
     PROBABILITIES,
     EmbedderSpec,
     Layer,
@@ -22,7 +23,7 @@ from orangecontrib.imagemining.specs import (
 )
 
 __all__ = [
-    "Embedder",
+    "AnyEmbedder",
     "Embeddings",
     "check_spec",
     "fits_of",
@@ -40,13 +41,15 @@ class Embeddings:
     ----------
     vectors : (n images, size) float32; rows of images without a vector are NaN.
     reasons : for each image None, or in words why it has no vector.
+    n_known : how many of the vectors were known already, and not computed anew.
     """
 
     vectors: NDArray[np.float32]
     reasons: list[str | None]
+    n_known: int = 0
 
 
-class Embedder(Protocol):
+class AnyEmbedder(Protocol):
     """Computes vectors, here or elsewhere."""
 
     spec: EmbedderSpec
@@ -127,7 +130,7 @@ def check_spec(spec: EmbedderSpec) -> Layer:
     Raises
     ------
     UnknownNameError
-        If its network, layer, number of views or fit does not exist.
+        If its network, layer, number of views, fit or precision does not exist.
     """
     weights = card_of(spec.network)
     views = views_of(spec.network)
@@ -141,6 +144,10 @@ def check_spec(spec: EmbedderSpec) -> Layer:
         raise UnknownNameError(
             f"With {weights.title} and views {spec.views} images cannot meet the"
             f" network by '{spec.fit}', only {' or '.join(fits)}"
+        )
+    if spec.precision not in PRECISIONS:
+        raise UnknownNameError(
+            f"Precisions are {' and '.join(PRECISIONS)}, not '{spec.precision}'"
         )
     for layer in weights.layers:
         if layer.name == spec.layer:

@@ -9,8 +9,7 @@ come from, as in that add-on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,28 +17,16 @@ from Orange.data import (
     ContinuousVariable,
     DiscreteVariable,
     Domain,
-    StringVariable,
     Table,
     Variable,
 )
 from Orange.data.util import SharedComputeValue, get_unique_names
 from Orange.preprocess.transformation import Identity
 
-from orangecontrib.imagemining.embedders import (
-    LocalEmbedder,
-    check_spec,
-    class_names,
-    knows_imagenet,
-)
+from orangecontrib.imagemining.embedders import LocalEmbedder, check_spec, class_names
 from orangecontrib.imagemining.embedders.catalog import card_of
 from orangecontrib.imagemining.embedders.classes import likeliest
-from orangecontrib.imagemining.exceptions import UnknownNameError
-from orangecontrib.imagemining.specs import (
-    PROBABILITIES,
-    EmbedderSpec,
-    Progress,
-    no_progress,
-)
+from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.tables.columns import (
     image_columns,
     image_sources,
@@ -51,9 +38,10 @@ __all__ = [
     "ComputeClasses",
     "ComputeEmbeddings",
     "EmbeddingColumn",
-    "EmbeddingResult",
     "PlainColumn",
-    "embed_table",
+    "class_variables",
+    "classes_and_probabilities",
+    "embedding_variables",
 ]
 
 #: How many of the likeliest classes get columns.
@@ -181,86 +169,6 @@ class PlainColumn(EmbeddingColumn, Identity):
         Identity.__init__(self, ContinuousVariable(name))
 
 
-@dataclass
-class EmbeddingResult:
-    """What became of a table's images.
-
-    Attributes
-    ----------
-    embedded : the rows whose images were embedded, with the new columns; None if
-        there are none.
-    skipped : the other rows, with a text column ``reason``; None if there are none.
-    """
-
-    embedded: Table | None
-    skipped: Table | None
-
-
-def embed_table(
-    table: Table,
-    column: Variable,
-    spec: EmbedderSpec | Sequence[EmbedderSpec],
-    progress: Progress = no_progress,
-    classes: bool = False,
-) -> EmbeddingResult:
-    """Add the embedding of each row's image to the table's features.
-
-    Classes, metas, row ids, name, attributes and the table's type are kept.
-
-    Parameters
-    ----------
-    table, column
-        The images.
-    spec
-        The embedder, or several: their columns stand side by side, and rows whose
-        images any of them could not embed are skipped.
-    progress
-        Called as the work goes on.
-    classes
-        Whether to add as metas what each network trained on ImageNet takes an image
-        for: its five likeliest classes, with their probabilities.
-
-    Raises
-    ------
-    UnknownNameError
-        If `spec` names what does not exist, or is an empty list.
-    WeightsError
-        If a network's weights are not to be had.
-    """
-    specs = [spec] if isinstance(spec, EmbedderSpec) else list(dict.fromkeys(spec))
-    if not specs:
-        raise UnknownNameError("No embedder is given")
-    for each in specs:
-        check_spec(each)  # all of them before the first takes its time
-    wanted = {each: classes and knows_imagenet(each.network) for each in specs}
-    sources = image_sources(table, column)
-    results = []
-    for number, each in enumerate(specs):
-        embedder = LocalEmbedder(each, also=[PROBABILITIES] if wanted[each] else ())
-        results.append(embedder(sources, _share(progress, number, len(specs))))
-    reasons = [
-        next((reason for reason in of_row if reason is not None), None)
-        for of_row in zip(*(result.reasons for result in results), strict=True)
-    ]
-    good = np.array([reason is None for reason in reasons], bool)
-    embedded = skipped = None
-    if good.any():
-        embedded = table[good]
-        for each, result in zip(specs, results, strict=True):
-            embedded = _with_vectors(embedded, column, each, result.vectors[good])
-        kept = [
-            source for source, is_good in zip(sources, good, strict=True) if is_good
-        ]
-        for each in dict.fromkeys(
-            replace(each, layer=PROBABILITIES) for each in specs if wanted[each]
-        ):
-            embedded = _with_classes(embedded, column, each, kept)
-    if not good.all():
-        why = [reason for reason in reasons if reason is not None]
-        skipped = with_reasons(table[~good], why)
-    return EmbeddingResult(embedded, skipped)
-
-
 def class_variables(
     domain: Domain, column: Variable, spec: EmbedderSpec
 ) -> list[Variable]:
@@ -326,60 +234,3 @@ def embedding_variables(
         )
         for index, name in enumerate(names)
     ]
-
-
-def _with_vectors(
-    table: Table, column: Variable, spec: EmbedderSpec, vectors: NDArray[np.float32]
-) -> Table:
-    domain = table.domain
-    new = embedding_variables(domain, column, spec)
-    # Transforming into the final domain would compute the vectors a second time: first
-    # into one with empty columns, which are then filled and given their names.
-    empty = [ContinuousVariable(variable.name) for variable in new]
-    wide = table.transform(
-        Domain((*domain.attributes, *empty), domain.class_vars, domain.metas)
-    )
-    with wide.unlocked(wide.X):
-        wide.X[:, len(domain.attributes) :] = vectors
-    wide.domain = Domain((*domain.attributes, *new), domain.class_vars, domain.metas)
-    return wide
-
-
-def _with_classes(
-    table: Table, column: Variable, spec: EmbedderSpec, sources: list[str | None]
-) -> Table:
-    # computed along with the vectors, so this finds them
-    probabilities = LocalEmbedder(spec)(sources).vectors
-    domain = table.domain
-    new = class_variables(domain, column, spec)
-    empty = [variable.copy(compute_value=None) for variable in new]
-    wide = table.transform(
-        Domain(domain.attributes, domain.class_vars, (*domain.metas, *empty))
-    )
-    with wide.unlocked(wide.metas):
-        wide.metas[:, len(domain.metas) :] = classes_and_probabilities(probabilities)
-    wide.domain = Domain(domain.attributes, domain.class_vars, (*domain.metas, *new))
-    return wide
-
-
-def _share(progress: Progress, number: int, of: int) -> Progress:
-    """Return a progress that fills one of several equal parts."""
-
-    def share(fraction: float, status: str = "") -> None:
-        if status and of > 1:
-            status = f"Embedder {number + 1} of {of}: {status}"
-        progress((number + fraction) / of, status)
-
-    return share
-
-
-def with_reasons(table: Table, reasons: list[str]) -> Table:
-    """Return the rows with a column that says why each was left out."""
-    domain = table.domain
-    reason = StringVariable(get_unique_names(domain, "reason"))
-    extended = table.transform(
-        Domain(domain.attributes, domain.class_vars, (*domain.metas, reason))
-    )
-    with extended.unlocked(extended.metas):
-        extended.metas[:, -1] = reasons
-    return extended

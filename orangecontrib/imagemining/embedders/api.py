@@ -1,0 +1,188 @@
+"""For scripts: images in, vectors out, in a line or two."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from orangecontrib.imagemining.embedders.base import Embeddings
+from orangecontrib.imagemining.embedders.catalog import card_of
+from orangecontrib.imagemining.embedders.local import LocalEmbedder
+from orangecontrib.imagemining.exceptions import NoImagesError
+from orangecontrib.imagemining.images import find_images
+from orangecontrib.imagemining.images.sources import escaped
+from orangecontrib.imagemining.specs import EmbedderSpec, Progress, no_progress
+from orangecontrib.imagemining.weights import WEIGHTS, fetch, is_here
+
+__all__ = ["Embedder", "EmbeddedImages", "Image"]
+
+#: An image: a path or address as text, which may have words behind a # that say which
+#: part of the file is meant; or a path, which is a whole file whatever it is called.
+Image = str | os.PathLike[str]
+
+
+@dataclass
+class EmbeddedImages(Embeddings):
+    """What became of images, in the order in which they were given.
+
+    Attributes
+    ----------
+    vectors : (n images, size) float32; rows of images without a vector are NaN.
+    reasons : for each image None, or in words why it has no vector.
+    n_known : how many of the vectors were known already, and not computed anew.
+    paths : of the images, or their addresses.
+    """
+
+    paths: list[str] = field(default_factory=list)
+
+
+class Embedder:
+    """Turns images into vectors.
+
+    Needs neither Orange nor a screen. Vectors are kept on this computer, so that those
+    of the same images are there at once the next time.
+
+    Parameters
+    ----------
+    network
+        Its name: ``squeezenet1_1`` needs no download. ``orange-imagemining networks``
+        lists them; one of your own is ``onnx:`` and its path, one of timm's ``timm:``
+        and its name.
+    layer
+        Where in the network the numbers are taken; by default where most do.
+    views
+        How often each image is looked at: 1, 2 (mirrored), 8 (turned and mirrored), 10,
+        12 or 144 (crops); with VGG also "dense" and "dense-multiscale".
+    fit
+        How an image meets the network's square: "stretch", "crop" or "pad".
+    precision
+        "float32", exact; or "fast", nearly the same numbers sooner where the processor
+        can.
+    download
+        Whether weights that are not on this computer may be fetched.
+    progress
+        Called with the fraction done, and a text or "", as the work goes on; what it
+        raises ends the work.
+    options
+        Passed on to `LocalEmbedder`.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such network, layer, number of views, fit or precision.
+    WeightsError
+        If the network's weights cannot be fetched.
+
+    Examples
+    --------
+    >>> embedder = Embedder("squeezenet1_1", layer="features")
+    >>> result = embedder(["a.jpg", "b.jpg"])
+    >>> result.vectors.shape
+    (2, 512)
+    """
+
+    def __init__(
+        self,
+        network: str = "squeezenet1_1",
+        layer: str | None = None,
+        *,
+        views: int | str = 1,
+        fit: str = "stretch",
+        precision: str = "float32",
+        download: bool = False,
+        progress: Progress = no_progress,
+        **options: Any,
+    ) -> None:
+        if layer is None:
+            layer = card_of(network).layers[0].name
+        self.spec = EmbedderSpec(network, layer, views, fit, precision)
+        self.progress = progress
+        self._embedder = LocalEmbedder(self.spec, **options)
+        weights = WEIGHTS.get(network)
+        if download and weights is not None and not is_here(weights):
+            fetch(weights, progress)
+
+    @property
+    def size(self) -> int:
+        """Length of a vector."""
+        return self._embedder.size
+
+    def __call__(self, images: Image | Iterable[Image]) -> EmbeddedImages:
+        """Embed images.
+
+        Parameters
+        ----------
+        images
+            Paths or addresses; or one folder, whose images are taken in natural order
+            with those of its sub-folders; or one image.
+
+        Returns
+        -------
+        A vector or a reason for each. An image that cannot be read does not end the
+        work.
+
+        Raises
+        ------
+        FolderError
+            If a folder cannot be searched, or has no images.
+        WeightsError
+            If the network's weights are not on this computer.
+        """
+        paths = _paths_of(images)
+        result = self._embedder(paths, self.progress)
+        return EmbeddedImages(result.vectors, result.reasons, result.n_known, paths)
+
+    def stream(
+        self, images: Image | Iterable[Image], batch: int = 1024
+    ) -> Iterator[EmbeddedImages]:
+        """Embed images a batch at a time, so that memory does not grow with the set.
+
+        Parameters
+        ----------
+        images
+            As for calling it. What is iterated over is taken as it is needed.
+        batch
+            How many images at a time; `progress` is told of each batch anew.
+
+        Yields
+        ------
+        What became of each batch, in order.
+
+        Raises
+        ------
+        ValueError
+            If a batch is to have less than one image.
+        FolderError, WeightsError
+            As when called.
+        """
+        if batch < 1:
+            raise ValueError(f"A batch has one image at least, not {batch}")
+        if isinstance(images, str | os.PathLike):
+            images = _paths_of(images)
+        rest = iter(images)
+        while some := list(islice(rest, batch)):
+            yield self(some)
+
+
+def _paths_of(images: Image | Iterable[Image]) -> list[str]:
+    if not isinstance(images, str | os.PathLike):
+        return [_source(image) for image in images]
+    if not os.path.isdir(images):
+        return [_source(images)]
+    found = find_images(images)
+    if not found.paths:
+        others = found.describe_others()
+        raise NoImagesError(
+            f"There are no images in {os.fspath(images)}"
+            + (f"; it has {others}" if others else ""),
+            found.types,
+        )
+    root = os.path.abspath(images)
+    return [escaped(os.path.join(root, *path.split("/"))) for path in found.paths]
+
+
+def _source(image: Image) -> str:
+    return image if isinstance(image, str) else escaped(os.fspath(image))
