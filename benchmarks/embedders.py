@@ -25,7 +25,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from threadpoolctl import threadpool_limits
 
 from orangecontrib.imagemining.embedders import LocalEmbedder
-from orangecontrib.imagemining.embedders.cache import VectorCache
+from orangecontrib.imagemining.embedders.cache import VectorStore
 from orangecontrib.imagemining.images import find_images
 from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.weights import WEIGHTS, is_here
@@ -87,7 +87,7 @@ def main() -> None:
                         continue
                     spec = EmbedderSpec(network, layer.name, views)
                     start = time.perf_counter()
-                    result = LocalEmbedder(spec, cache=VectorCache())(paths)
+                    result = LocalEmbedder(spec, cache=VectorStore.in_memory())(paths)
                     speed = len(paths) / (time.perf_counter() - start)
                     good = np.array([reason is None for reason in result.reasons])
                     scores = accuracies(result.vectors[good], categories[good])

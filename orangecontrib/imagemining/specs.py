@@ -9,6 +9,7 @@ from typing import Literal
 __all__ = [
     "DENSE_VIEWS",
     "FITS",
+    "PRECISIONS",
     "PROBABILITIES",
     "VIEWS",
     "EmbedderSpec",
@@ -34,6 +35,10 @@ DENSE_VIEWS = ("dense", "dense-multiscale")
 #: How an image meets a network of another shape: stretched to it; cut to its shape,
 #: keeping the centre; or whole, with margins.
 FITS = ("stretch", "crop", "pad")
+
+#: How exactly a network computes: "float32" gives the same numbers everywhere; "fast"
+#: gives nearly the same ones sooner, where the processor can (see `embedders.engines`).
+PRECISIONS = ("float32", "fast")
 
 #: Layer of what a network says of an image: the probabilities of its classes. The one
 #: of any view sum to 1, and so does their mean over views.
@@ -157,12 +162,14 @@ class EmbedderSpec:
     layer : name of one of its layers.
     views : one of `VIEWS` or `DENSE_VIEWS`; the vector is the mean over them.
     fit : one of `FITS`. Views that see to it themselves have "stretch" here.
+    precision : one of `PRECISIONS`.
     """
 
     network: str
     layer: str
     views: int | str = 1
     fit: str = "stretch"
+    precision: str = "float32"
 
     @property
     def column_prefix(self) -> str:
@@ -170,7 +177,8 @@ class EmbedderSpec:
         views = "" if self.views == 1 else f"_{self.views}"
         views += "views" if views and isinstance(self.views, int) else ""
         fit = "" if self.fit == "stretch" else f"_{self.fit}"
-        return f"{_short(self.network)}_{self.layer}{fit}{views}"
+        exactness = "" if self.precision == "float32" else f"_{self.precision}"
+        return f"{_short(self.network)}_{self.layer}{fit}{views}{exactness}"
 
 
 def _short(network: str) -> str:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from orangecontrib.imagemining.embedders import LocalEmbedder, catalog
 from orangecontrib.imagemining.embedders.cards import Card, card_path, save_card
-from orangecontrib.imagemining.embedders.engines.pytorch import TorchEngine
+from orangecontrib.imagemining.embedders.engines.runtime import RuntimeEngine
 from orangecontrib.imagemining.exceptions import (
     FilesExistError,
     UnknownNameError,
@@ -53,7 +53,7 @@ def test_ours() -> None:
     assert catalog.network_names() == list(WEIGHTS)
     assert catalog.card_of("squeezenet1_1") is weights_of("squeezenet1_1")
     engine = catalog.engine_for("squeezenet1_1")
-    assert isinstance(engine, TorchEngine)
+    assert isinstance(engine, RuntimeEngine)
     assert catalog.engine_for("squeezenet1_1") is engine
     assert catalog.version_of("squeezenet1_1") is None
     for ask in (catalog.card_of, catalog.engine_for):

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from orangecontrib.imagemining.embedders import LocalEmbedder
-from orangecontrib.imagemining.embedders.cache import VectorCache
+from orangecontrib.imagemining.embedders.cache import VectorStore
 from orangecontrib.imagemining.exceptions import TaskCancelled, UnknownNameError
 from orangecontrib.imagemining.networks import create_network
 from orangecontrib.imagemining.specs import EmbedderSpec
@@ -23,7 +23,7 @@ OLD = Path(__file__).parents[1] / "data" / "old_workflows"
 
 
 def embedder(spec: EmbedderSpec = FEATURES) -> LocalEmbedder:
-    return LocalEmbedder(spec, cache=VectorCache())
+    return LocalEmbedder(spec, cache=VectorStore.in_memory())
 
 
 def images_of(folder: Path) -> list[str]:
@@ -147,7 +147,7 @@ def test_cancelled_work_is_taken_up_where_it_stopped(
     make_folder: Callable[..., Path],
 ) -> None:
     paths = images_of(make_folder({"a": 40}))
-    cache = VectorCache()
+    cache = VectorStore.in_memory()
 
     def stop(fraction: float, status: str = "") -> None:
         if fraction > 0.3:
@@ -164,7 +164,7 @@ def test_cancelled_work_is_taken_up_where_it_stopped(
 
 def test_changed_file_is_embedded_anew(make_folder: Callable[..., Path]) -> None:
     first, second = images_of(make_folder({"a": 2}))
-    cache = VectorCache()
+    cache = VectorStore.in_memory()
     before = LocalEmbedder(FEATURES, cache=cache)([first, second]).vectors
     shutil.copy(second, first)
     after = LocalEmbedder(FEATURES, cache=cache)([first]).vectors
@@ -183,15 +183,3 @@ def test_changed_file_is_embedded_anew(make_folder: Callable[..., Path]) -> None
 def test_unknown_names(spec: EmbedderSpec) -> None:
     with pytest.raises(UnknownNameError):
         LocalEmbedder(spec)
-
-
-def test_cache_is_bounded() -> None:
-    cache = VectorCache(max_bytes=10 * 4)
-    for key in range(4):
-        cache.put(key, np.full(3, key, np.float32))
-    cache.get(1)
-    cache.put(9, np.zeros(3, np.float32))
-    kept = [key for key in (*range(4), 9) if cache.get(key) is not None]
-    assert kept == [1, 3, 9]
-    cache.put(None, np.zeros(3, np.float32))
-    assert cache.get(None) is None

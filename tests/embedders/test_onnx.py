@@ -204,7 +204,7 @@ def test_squeezenet_exported_from_torch(tmp_path: Path) -> None:
     class Both(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = ours._network
+            self.network = ours.network
 
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             fire9 = self.network.forward_features(x)

@@ -20,9 +20,9 @@ from orangecontrib.imagemining.embedders import (
     passes,
     views_of,
 )
-from orangecontrib.imagemining.embedders.cache import VectorCache
+from orangecontrib.imagemining.embedders.cache import VectorStore
 from orangecontrib.imagemining.embedders.classes import likeliest, softmax
-from orangecontrib.imagemining.embedders.engines import pytorch
+from orangecontrib.imagemining.embedders.engines import loading, pytorch
 from orangecontrib.imagemining.exceptions import UnknownNameError
 from orangecontrib.imagemining.images import crops_of, dense_images, prepare, turned
 from orangecontrib.imagemining.networks.vgg import VGG
@@ -59,8 +59,9 @@ def engine(monkeypatch: pytest.MonkeyPatch) -> Shown:
     engine = Shown()
     for name in ("shown", "vgg_shown"):
         monkeypatch.setitem(WEIGHTS, name, card)
-        monkeypatch.setitem(pytorch._ENGINES, name, engine)
-        monkeypatch.setitem(pytorch._DENSE, name, engine)
+        key = (name, "cpu", "float32")
+        monkeypatch.setitem(loading._LOADED, (name, "onnxruntime", "float32"), engine)
+        monkeypatch.setitem(pytorch._DENSE, key, engine)
     return engine
 
 
@@ -75,7 +76,7 @@ def picture(tmp_path: Path) -> str:
 
 
 def vector(path: str, spec: EmbedderSpec) -> np.ndarray:
-    result = LocalEmbedder(spec, cache=VectorCache())([path])
+    result = LocalEmbedder(spec, cache=VectorStore.in_memory())([path])
     assert result.reasons == [None]
     return result.vectors[0]
 
@@ -155,7 +156,9 @@ def test_images_too_long_are_skipped_and_say_why(
     engine: Shown, picture: str, tmp_path: Path
 ) -> None:
     Image.new("RGB", (100, 10)).save(tmp_path / "strip.png")
-    run = LocalEmbedder(EmbedderSpec("shown", "features", 144), cache=VectorCache())
+    run = LocalEmbedder(
+        EmbedderSpec("shown", "features", 144), cache=VectorStore.in_memory()
+    )
     result = run([picture, str(tmp_path / "strip.png")])
     assert result.reasons[0] is None and "too long" in str(result.reasons[1])
     assert np.isfinite(result.vectors[0]).all() and np.isnan(result.vectors[1]).all()
@@ -174,7 +177,7 @@ def test_probabilities_of_views_are_averaged(engine: Shown, picture: str) -> Non
 def test_layers_computed_along_are_found_by_the_next(
     engine: Shown, picture: str
 ) -> None:
-    cache = VectorCache()
+    cache = VectorStore.in_memory()
     spec = EmbedderSpec("shown", "features", 10, "crop")
     LocalEmbedder(spec, cache=cache, also=["probabilities"])([picture])
     n = len(engine.batches)
@@ -185,7 +188,7 @@ def test_layers_computed_along_are_found_by_the_next(
 
 
 def test_fits_and_views_are_remembered_apart(engine: Shown, picture: str) -> None:
-    cache = VectorCache()
+    cache = VectorStore.in_memory()
     specs = [
         EmbedderSpec("shown", "features", views, fit)
         for views in (1, 2, 10)
@@ -335,5 +338,5 @@ def test_dense_engine_applies_vgg_everywhere_and_shares_its_parameters(
     one = pytorch.engine_for("vgg_small")
     two = pytorch.dense_engine_for("vgg_small")
     assert one is not two
-    pairs = zip(one._network.parameters(), two._network.parameters(), strict=True)
+    pairs = zip(one.network.parameters(), two.network.parameters(), strict=True)
     assert all(a.data_ptr() == b.data_ptr() for a, b in pairs)

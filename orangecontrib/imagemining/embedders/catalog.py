@@ -11,12 +11,9 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from orangecontrib.imagemining.embedders.cards import (
     Card,
@@ -25,6 +22,12 @@ from orangecontrib.imagemining.embedders.cards import (
     save_card,
     write_json,
 )
+from orangecontrib.imagemining.embedders.engines.choice import (
+    AUTO,
+    EngineChoice,
+    choose_engine,
+)
+from orangecontrib.imagemining.embedders.engines.loading import Engine, load_network
 from orangecontrib.imagemining.exceptions import WeightsError
 from orangecontrib.imagemining.specs import VIEWS, Weights
 from orangecontrib.imagemining.weights import WEIGHTS, data_folder, weights_of
@@ -38,6 +41,7 @@ __all__ = [
     "Engine",
     "add_own_network",
     "card_of",
+    "engine_and_choice",
     "engine_for",
     "forget_own_network",
     "inspect_network",
@@ -54,15 +58,6 @@ __all__ = [
 ONNX, TIMM = "onnx:", "timm:"
 
 _REFERENCE = "Orange3-ImageMining network reference"
-
-
-class Engine(Protocol):
-    """A network that is ready to run."""
-
-    def run(
-        self, pixels: NDArray[np.uint8], layers: Sequence[str]
-    ) -> dict[str, NDArray[np.float32]]:
-        """Return the layers' vectors for (n, height, width, 3) pixels."""
 
 
 def network_names() -> list[str]:
@@ -101,27 +96,48 @@ _ENGINES: dict[str, tuple[Hashable, Engine]] = {}
 _LOCK = threading.Lock()
 
 
-def engine_for(name: str) -> Engine:
+def engine_for(
+    name: str,
+    engine: str = AUTO,
+    precision: str = "float32",
+    views: int | str = 1,
+) -> Engine:
     """Return the network's engine, loading it the first time.
+
+    Parameters
+    ----------
+    name
+        Of the network.
+    engine, precision, views
+        As for `engines.choice.choose_engine`.
 
     Raises
     ------
     UnknownNameError
-        If there is no such network.
+        If there is no such network, engine or precision.
     WeightsError
         If it cannot be had, or is not what its card was made for.
     """
-    if not name.startswith((ONNX, TIMM)):
-        from orangecontrib.imagemining.embedders.engines import pytorch
+    return engine_and_choice(name, engine, precision, views)[0]
 
-        return pytorch.engine_for(name)
+
+def engine_and_choice(
+    name: str,
+    engine: str = AUTO,
+    precision: str = "float32",
+    views: int | str = 1,
+) -> tuple[Engine, EngineChoice]:
+    """Do the same, and tell why it is this engine."""
+    if not name.startswith((ONNX, TIMM)):
+        return load_network(name, engine, precision, views)
+    choice = choose_engine(name, engine, precision, views)
     version = version_of(name)
     with _LOCK:
         known = _ENGINES.get(name)
         if known is None or known[0] != version:
             _ENGINES.pop(name, None)  # what has changed is not to be held twice
             known = _ENGINES[name] = (version, _load(name))
-        return known[1]
+        return known[1], choice
 
 
 def version_of(name: str) -> Hashable:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Hashable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import numpy as np
@@ -14,13 +12,24 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from orangecontrib.imagemining.embedders.base import Embeddings, check_spec
-from orangecontrib.imagemining.embedders.cache import VectorCache, key_of
-from orangecontrib.imagemining.embedders.catalog import (
-    card_of,
-    engine_for,
-    version_of,
+from orangecontrib.imagemining.embedders.cache import (
+    Row,
+    VectorStore,
+    shared_store,
+    spec_key,
 )
+from orangecontrib.imagemining.embedders.catalog import card_of, engine_and_choice
 from orangecontrib.imagemining.embedders.classes import softmax
+from orangecontrib.imagemining.embedders.engines.choice import (
+    AUTO,
+    EngineChoice,
+    choose_engine,
+)
+from orangecontrib.imagemining.embedders.pipeline import (
+    Contents,
+    FileContent,
+    in_batches,
+)
 from orangecontrib.imagemining.exceptions import ImageError
 from orangecontrib.imagemining.images import (
     CROPS,
@@ -28,10 +37,10 @@ from orangecontrib.imagemining.images import (
     Limits,
     crops_of,
     dense_images,
-    is_url,
     prepare,
     turned,
 )
+from orangecontrib.imagemining.images.crops import enough_for
 from orangecontrib.imagemining.specs import (
     DENSE_VIEWS,
     PROBABILITIES,
@@ -42,34 +51,48 @@ from orangecontrib.imagemining.specs import (
 
 __all__ = ["LocalEmbedder"]
 
-_BATCH = 8  # images that a thread reads, then embeds
-_POLL = 0.2  # seconds after which a waiting run looks whether it is to stop
-_MAX_THREADS = 16
+# images that a core works on at a time, and that a graphics processor gets at once
+_BATCH, _BATCH_GPU = 8, 32
 # views as `images.turned` numbers them, of those that are all of the image
 _TURNS: dict[int | str, tuple[int, ...]] = {1: (0,), 2: (0, 4), 8: tuple(range(8))}
-_URL_THREADS = 16  # these wait for servers, not for the processor
+_LOOKING_UP = 0.02  # share of the progress bar
 
-# shared by all embedders of the program: what one widget computed, a model need not
-_CACHE = VectorCache()
-
-#: Row of an image, and what its vector is kept under.
-_Todo = tuple[int, tuple[Hashable, ...] | None]
 #: Vectors by layer.
 _Vectors = dict[str, NDArray[np.float32]]
-#: What became of an image: its vectors, or the reason why it has none.
-_Outcome = _Vectors | str
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of an image: its vectors, or the reason why it has none.
+
+    Attributes
+    ----------
+    file : what was read.
+    vectors : of all layers asked for.
+    reason : why there are none.
+    is_new : whether they were computed now, not found by the file's content.
+    """
+
+    file: FileContent
+    vectors: _Vectors = field(default_factory=dict)
+    reason: str | None = None
+    is_new: bool = False
 
 
 class LocalEmbedder:
     """Reads images and runs them through a network, in threads of its own.
 
-    Each thread reads a batch of images, then embeds them, on one core. That is as fast
-    as embedding on all cores at once, and much faster when something else runs too:
-    threads that share the work on one image wait for the one that was held up.
+    What has been computed before, for the same content and the same `spec`, is found in
+    the store and not computed again. The others are read and embedded on all cores at
+    once (see `embedders.pipeline`), and stored batch by batch: what is cancelled goes
+    on from there the next time.
 
     The vectors of several views are averaged: probabilities, as those of crops in
     section 7 of GoogLeNet's paper (Szegedy et al. 2014); features, as in appendix B of
     VGG's (Simonyan and Zisserman 2015). As there, those of dense views have length 1.
+
+    An image's vector does not depend on the images beside it, nor on the number of
+    cores.
 
     Parameters
     ----------
@@ -78,23 +101,31 @@ class LocalEmbedder:
     limits
         What an image may cost; by default as the environment says.
     cache
-        Store of vectors known already; by default one for the whole program.
+        Store of vectors known already; by default that of the user, on disk.
     also
         Layers computed in the same go for embedders to come, which find them in the
         store.
+    engine
+        What runs the network: "auto", or one of `engines.choice.ENGINES`.
+
+    Attributes
+    ----------
+    choice : the engine that is to run the network, and why; after a run, that which
+        did.
 
     Raises
     ------
     UnknownNameError
-        If `spec` or `also` names what does not exist.
+        If `spec`, `also` or `engine` names what does not exist.
     """
 
     def __init__(
         self,
         spec: EmbedderSpec,
         limits: Limits | None = None,
-        cache: VectorCache | None = None,
+        cache: VectorStore | None = None,
         also: Sequence[str] = (),
+        engine: str = AUTO,
     ) -> None:
         self._layer = check_spec(spec)
         names = dict.fromkeys([spec.layer, *also])
@@ -105,7 +136,11 @@ class LocalEmbedder:
         self._takes_parts = spec.views in CROPS or spec.views in DENSE_VIEWS
         self._preprocess = card_of(spec.network).preprocess
         self._limits = limits
-        self._cache = _CACHE if cache is None else cache
+        self._store = shared_store() if cache is None else cache
+        self._wanted = engine
+        self.choice: EngineChoice = choose_engine(
+            spec.network, engine, spec.precision, spec.views
+        )
 
     @property
     def size(self) -> int:
@@ -123,108 +158,157 @@ class LocalEmbedder:
             If the network's weights are not to be had. Nothing is embedded by another
             network instead.
         """
-        vectors = np.full((len(images), self.size), np.nan, np.float32)
-        result = Embeddings(vectors, [None] * len(images))
-        todo = self._look_up(images, result)
+        vectors, found = self._store.lookup(
+            images,
+            self._keys()[self.spec.layer],
+            self.size,
+            lambda fraction: progress(_LOOKING_UP * fraction),
+        )
+        result = Embeddings(vectors, [None] * len(images), int(found.sum()))
+        todo = []
+        for row, source in enumerate(images):
+            if not source:
+                result.reasons[row] = "No image is given in this row"
+            elif not found[row]:
+                todo.append(row)
         if todo:
-            progress(0, "Loading the network")
+            progress(_LOOKING_UP, "Loading the network")
             self._load_engine()
             with ImageReader(self._limits) as reader:
                 self._compute(images, todo, reader, result, progress)
         progress(1, f"{len(images)} of {len(images)} images")
         return result
 
-    def _look_up(self, images: Sequence[str | None], result: Embeddings) -> list[_Todo]:
-        """Fill in what is known; return rows and keys of what is not."""
-        todo: list[_Todo] = []
-        version = version_of(self.spec.network)
-        for row, source in enumerate(images):
-            if not source:
-                result.reasons[row] = "No image is given in this row"
-                continue
-            key = key_of(self.spec, source, version)
-            known = self._cache.get(key)
-            if known is None:
-                todo.append((row, key))
-            else:
-                result.vectors[row] = known
-        return todo
+    def _keys(self) -> dict[str, bytes]:
+        """Return what the layers' vectors are stored under."""
+        exact = self.choice.precision == "float32"
+        arithmetic = "" if exact else f"{self.choice.name} {self.choice.precision}"
+        return {each.layer: spec_key(each, arithmetic) for each in self._specs}
 
     def _load_engine(self) -> None:
-        # torch takes a second to import, so it is loaded when there is work for it
-        from orangecontrib.imagemining.embedders.engines.pytorch import (
-            dense_engine_for,
-            use_one_core,
+        spec = self.spec
+        self._engine, self.choice = engine_and_choice(
+            spec.network, self._wanted, spec.precision, spec.views
         )
 
-        dense = self.spec.views in DENSE_VIEWS
-        self._engine = (dense_engine_for if dense else engine_for)(self.spec.network)
-        self._use_one_core = use_one_core
+    def _begin_thread(self) -> None:
+        if self.choice.name == "torch" and self.choice.device == "cpu":
+            from orangecontrib.imagemining.embedders.engines.pytorch import use_one_core
+
+            use_one_core()
 
     def _compute(
         self,
         images: Sequence[str | None],
-        todo: list[_Todo],
+        todo: list[int],
         reader: ImageReader,
         result: Embeddings,
         progress: Progress,
     ) -> None:
         def report() -> None:
             done = len(images) - len(todo) + n_done
-            progress(n_done / len(todo), f"{done} of {len(images)} images")
+            share = _LOOKING_UP + (1 - _LOOKING_UP) * n_done / len(todo)
+            progress(share, f"{done} of {len(images)} images")
+
+        def embed(files: list[FileContent], stop: threading.Event) -> list[_Outcome]:
+            return self._embed(files, contents, keys, stop)
 
         n_done = 0
-        stop = threading.Event()
-        sources = [images[row] or "" for row, _ in todo]
-        size = 1 if self._takes_parts else _BATCH
-        pool = ThreadPoolExecutor(
-            _n_threads(sources), "embed-images", initializer=self._use_one_core
+        keys = self._keys()  # the engine may be another than was foreseen
+        contents = Contents(reader)
+        size = _BATCH if self.choice.device == "cpu" else _BATCH_GPU
+        batches = in_batches(
+            [images[row] or "" for row in todo],
+            contents.read,
+            embed,
+            1 if self._takes_parts else size,
+            report,
+            self._begin_thread,
         )
-        try:
+        report()
+        for outcomes in batches:
+            for outcome in outcomes:
+                row = todo[n_done]
+                result.reasons[row] = outcome.reason
+                if outcome.vectors:
+                    result.vectors[row] = outcome.vectors[self.spec.layer]
+                    result.n_known += not outcome.is_new
+                n_done += 1
+            self._keep(outcomes, keys)
             report()
-            batches = [
-                pool.submit(self._embed, sources[start : start + size], reader, stop)
-                for start in range(0, len(todo), size)
-            ]
-            for batch in batches:
-                while not _is_done(batch):
-                    report()
-                for outcome in batch.result():
-                    row, key = todo[n_done]
-                    if isinstance(outcome, str):
-                        result.reasons[row] = outcome
-                    else:
-                        result.vectors[row] = outcome[self.spec.layer]
-                        self._keep(key, outcome)
-                    n_done += 1
-                report()
-        finally:
-            # what is being read ends by itself, with its image at the latest
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _keep(self, outcomes: list[_Outcome], keys: dict[str, bytes]) -> None:
+        self._store.put_many(
+            Row(
+                outcome.file.source,
+                outcome.file.stamp,
+                outcome.file.digest,
+                {keys[name]: vector for name, vector in outcome.vectors.items()}
+                if outcome.is_new
+                else {},
+            )
+            for outcome in outcomes
+            if outcome.vectors and outcome.file.digest
+        )
 
     def _embed(
-        self, sources: list[str], reader: ImageReader, stop: threading.Event
+        self,
+        files: list[FileContent],
+        contents: Contents,
+        keys: dict[str, bytes],
+        stop: threading.Event,
     ) -> list[_Outcome]:
-        """Read and embed a batch of images, in one of the threads."""
+        """Decode and embed a batch of images, in one of the threads."""
         outcomes: dict[int, _Outcome] = {}
         pixels: dict[int, NDArray[np.uint8]] = {}
-        for place, source in enumerate(sources):
+        for place, file in enumerate(files):
             if stop.is_set():
                 return []
+            file = contents.complete(file)
+            # the pixels are what is needed from here on
+            files[place] = replace(file, data=None)
+            if file.reason:
+                outcomes[place] = _Outcome(files[place], reason=file.reason)
+                continue
+            known = self._known(file, keys)
+            if known:
+                outcomes[place] = _Outcome(files[place], known)
+                continue
             try:
-                image = reader.read(source, self._preprocess.as_stored)
+                image = self._open(contents.reader, file)
                 if self._takes_parts:
-                    outcomes[place] = self._embed_parts(image, stop)
+                    vectors = self._embed_parts(image, stop)
+                    outcomes[place] = _Outcome(files[place], vectors, is_new=True)
                 else:
                     pixels[place] = prepare(image, self._preprocess, self.spec.fit)
             except ImageError as ex:
-                outcomes[place] = str(ex)
+                outcomes[place] = _Outcome(files[place], reason=str(ex))
         if pixels:
-            vectors = self._mean_over_views(np.stack(list(pixels.values())), stop)
+            together = self._mean_over_views(np.stack(list(pixels.values())), stop)
             for row, place in enumerate(pixels):
-                outcomes[place] = {layer: v[row] for layer, v in vectors.items()}
-        return [outcomes[place] for place in range(len(sources))]
+                vectors = {layer: v[row] for layer, v in together.items()}
+                outcomes[place] = _Outcome(files[place], vectors, is_new=True)
+        if stop.is_set():
+            return []  # what was broken off is no vector
+        return [outcomes[place] for place in range(len(files))]
+
+    def _known(self, file: FileContent, keys: dict[str, bytes]) -> _Vectors:
+        """Return what the store has of this content, wherever it lies, or nothing."""
+        if not file.digest:
+            return {}
+        found = self._store.find(file.source, file.digest, list(keys.values()))
+        return {
+            name: found[key]
+            for name, key in keys.items()
+            if key in found and found[key].shape == (self._sizes[name],)
+            if len(found) == len(keys)
+        }
+
+    def _open(self, reader: ImageReader, file: FileContent) -> Image.Image:
+        if self._preprocess.as_stored:
+            return reader.read(file.source, True, file.data)
+        enough = enough_for(self._preprocess, self.spec.views)
+        return reader.read_at_least(file.source, enough, file.data)
 
     def _mean_over_views(
         self, pixels: NDArray[np.uint8], stop: threading.Event
@@ -284,23 +368,6 @@ class LocalEmbedder:
             for name, source in asked.items()
         }
 
-    def _keep(self, key: tuple[Hashable, ...] | None, vectors: _Vectors) -> None:
-        if key is None:
-            return
-        for spec in self._specs:
-            # keys begin with the spec
-            self._cache.put((spec, *key[1:]), vectors[spec.layer])
-
 
 def _source_of(layer: str) -> str:
     return "logits" if layer == PROBABILITIES else layer
-
-
-def _n_threads(sources: Sequence[str]) -> int:
-    if any(map(is_url, sources)):
-        return _URL_THREADS
-    return min(_MAX_THREADS, os.cpu_count() or 2)
-
-
-def _is_done(future: Future[list[_Outcome]]) -> bool:
-    return bool(wait([future], timeout=_POLL).done)
