@@ -6,6 +6,8 @@ import os
 
 # before anything imports Qt: tests have no screen
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+# tests that load it by themselves are not to report to its makers either
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import random
 import sys

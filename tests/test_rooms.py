@@ -34,6 +34,8 @@ def loaded_after(statement: str) -> set[str]:
         ("weights", (*QT_AND_ORANGE, "torch", "PIL")),
         ("embedders", (*QT_AND_ORANGE, "torch", "httpx")),
         ("embedders.engines.pytorch", (*QT_AND_ORANGE, "httpx")),
+        ("embedders.engines.runtime", (*QT_AND_ORANGE, "torch", "httpx")),
+        ("commands.embed", (*QT_AND_ORANGE, "numpy", "torch", "PIL", "httpx")),
         ("embedders.engines.onnx", (*QT_AND_ORANGE, "torch", "httpx")),
         ("embedders.catalog", (*QT_AND_ORANGE, "torch", "onnxruntime", "timm")),
         ("__main__", (*QT_AND_ORANGE, "torch", "matplotlib", "httpx")),

@@ -614,7 +614,8 @@ def test_a_full_disk(vectors: VectorStore, files) -> None:
     assert not vectors.message
 
 
-def test_in_memory(files) -> None:
+def test_in_memory(files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IMAGEMINING_HOME", str(tmp_path / "nothing yet"))
     vectors = VectorStore.in_memory()
     paths = files(5)
     fill(vectors, paths)

@@ -24,8 +24,8 @@ __all__ = [
 #: Endings of formats whose files hold one ordinary picture: those of telephones, of the
 #: web, of painting programs.
 PLAIN_SUFFIXES = frozenset(
-    ".apng .avif .avifs .bmp .dib .gif .heic .heif .hif .ico .j2c .j2k .jfif .jp2"
-    " .jpe .jpeg .jpf .jpg .jpx .pbm .pcx .pfm .pgm .png .pnm .ppm .qoi .tga .webp".split()
+    ".apng .avif .avifs .bmp .dib .gif .heic .heif .hif .ico .j2c .j2k .jfif .jp2 .jpe"
+    " .jpeg .jpf .jpg .jpx .pbm .pcx .pfm .pgm .png .pnm .ppm .qoi .tga .webp".split()
 )
 
 _DIGITS = re.compile("[0-9]+")

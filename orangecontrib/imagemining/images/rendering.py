@@ -352,16 +352,21 @@ def _own_colours(series: Series) -> list[_Colour]:
     """Return the colours that the file gives its first three channels, or ours."""
     names = ("green", "magenta") if len(series.channels) == 2 else ()
     ours = [COLOURS[name] for name in names or ("red", "green", "blue")]
-    own = [channel.colour for channel in series.channels[:3]]
+    own = [_colour(channel.colour) for channel in series.channels[:3]]
     # many programs write white for all, which would make them one
     if len(set(own) - {None}) < 2:
         return ours
-    return [
-        default
-        if colour is None
-        else (colour[0] / 255, colour[1] / 255, colour[2] / 255)
-        for colour, default in zip(own, ours, strict=True)
-    ]
+    # those without get one that no other has: ours first
+    spare = [c for c in (*ours, *COLOURS.values()) if c not in own]
+    spare = list(dict.fromkeys(spare))
+    return [spare.pop(0) if colour is None else colour for colour in own]
+
+
+def _colour(told: tuple[int, int, int] | None) -> _Colour | None:
+    # black, in which an inverted table of colours ends, would hide the channel
+    if told is None or not any(told):
+        return None
+    return (told[0] / 255, told[1] / 255, told[2] / 255)
 
 
 def _overlaid(shown: list[tuple[_Layer, NDArray[np.uint8]]]) -> NDArray[np.uint8]:

@@ -12,7 +12,15 @@ from orangecontrib.imagemining.images.formats._base import Series
 from orangecontrib.imagemining.images.measure import Inside
 from orangecontrib.imagemining.images.sources import COLOURS, split_source
 
-__all__ = ["AllSeries", "Found", "channel_name", "is_slide", "look", "summed_up"]
+__all__ = [
+    "AllSeries",
+    "Found",
+    "channel_name",
+    "is_slide",
+    "look",
+    "series_names",
+    "summed_up",
+]
 
 _LARGE = 100_000_000  # pixels
 _NAMED = 5  # channels that a summary names
@@ -24,6 +32,20 @@ AllSeries = tuple[Series, ...]
 def channel_name(series: Series, number: int) -> str:
     """Return a channel's name; by its number, from 1, if the file has none for it."""
     return series.channels[number].name or f"channel {number + 1}"
+
+
+def series_names(inside: AllSeries) -> list[str]:
+    """Return what tells a file's series from each other; "" of those without a name.
+
+    Names that several have get the number, from 1, behind them.
+    """
+    counts = Counter(series.name for series in inside)
+    return [
+        f"{series.name} ({number})"
+        if series.name and counts[series.name] > 1
+        else series.name
+        for number, series in enumerate(inside, 1)
+    ]
 
 
 def is_slide(series: Series) -> bool:
@@ -163,7 +185,7 @@ def _count(found: Found, inside: AllSeries, n: int) -> None:
                 name = channel_name(series, number)
                 other_order |= found.channels.setdefault(name, number) != number
                 colour = series.channels[number].colour
-                if colour is not None and name not in found.colours:
+                if colour and any(colour) and name not in found.colours:
                     found.colours[name] = _nearest(colour)
     found.n_other_order += n * other_order
 

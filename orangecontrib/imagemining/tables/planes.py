@@ -21,7 +21,12 @@ from orangecontrib.imagemining.images.sources import (
 )
 from orangecontrib.imagemining.images.tiles import tiles_of
 from orangecontrib.imagemining.specs import Progress, no_progress
-from orangecontrib.imagemining.tables.contents import AllSeries, channel_name, is_slide
+from orangecontrib.imagemining.tables.contents import (
+    AllSeries,
+    channel_name,
+    is_slide,
+    series_names,
+)
 from orangecontrib.imagemining.tables.reading import Reading
 
 __all__ = ["PLANE_COLUMNS", "Rows", "list_rows"]
@@ -147,8 +152,9 @@ class _Lister:
             self._add_row(file, cell, _Row())
             return
         own = parse_source(cell).part
-        for row in self._rows_of(cell, own, inside, pace):
-            self._add_row(file, join_source(cell, str(row.part)), row, own, len(inside))
+        names = series_names(inside) if len(inside) > 1 else []
+        for row in self._rows_of(cell, own, inside, names, pace):
+            self._add_row(file, join_source(cell, str(row.part)), row, own, names)
 
     def rows(self) -> Rows:
         columns = [
@@ -170,7 +176,12 @@ class _Lister:
         )
 
     def _rows_of(
-        self, cell: str, own: Part, inside: AllSeries, pace: Progress
+        self,
+        cell: str,
+        own: Part,
+        inside: AllSeries,
+        names: Sequence[str],
+        pace: Progress,
     ) -> Iterator[_Row]:
         reading = self._reading
         every = reading.all_series or reading.by_planes
@@ -186,7 +197,7 @@ class _Lister:
             part, name = Part(), ""
             if own.series is None and every and len(inside) > 1:
                 part = Part(series=number)
-                name = f" {series.name or f'series {number + 1}'}"
+                name = f" {names[number] or f'series {number + 1}'}"
                 self._told.add("series")
             if reading.tile and is_slide(series) and own.xywh is None:
                 yield from self._tiles(cell, number, _Row(part, series, name), pace)
@@ -257,7 +268,7 @@ class _Lister:
         cell: str,
         row: _Row,
         own: Part | None = None,
-        n_series: int = 0,
+        names: Sequence[str] = (),
     ) -> None:
         self._files.append(file)
         self._cells.append(cell)
@@ -269,9 +280,9 @@ class _Lister:
         if series is not None and own is not None:
             xywh = part.xywh or own.xywh
             size = (series.width, series.height) if xywh is None else xywh[2:]
-            number = part.series if own.series is None else own.series
-            if n_series > 1:
-                values["series"] = series.name or str((number or 0) + 1)
+            number = (part.series if own.series is None else own.series) or 0
+            if names:
+                values["series"] = names[number] or str(number + 1)
             values["time"] = _from_1(part.t, own.t, series.n_times)
             values["z"] = _from_1(part.z, own.z, series.n_depths)
             values["channel"] = self._channel(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as _state
 
 from orangecontrib.imagemining.embedders.cards import (
     MAX_SIDE,
@@ -22,6 +21,7 @@ from orangecontrib.imagemining.embedders.cards import (
     Layout,
     card_path,
 )
+from orangecontrib.imagemining.embedders.engines import quiet
 from orangecontrib.imagemining.embedders.onnxfile import (
     parts_of,
     read_network_file,
@@ -30,6 +30,9 @@ from orangecontrib.imagemining.embedders.onnxfile import (
 from orangecontrib.imagemining.exceptions import WeightsError
 
 __all__ = ["NetworkFile", "OnnxEngine", "Port", "inspect_file", "make_card"]
+
+onnxruntime = quiet.onnxruntime()
+_state = importlib.import_module("onnxruntime.capi.onnxruntime_pybind11_state")
 
 # all that onnxruntime raises; it has no common base
 _ERRORS: tuple[type[Exception], ...] = (
@@ -378,11 +381,7 @@ class OnnxEngine:
         return array
 
 
-def _session(
-    path: Path, content: bytes, parts: dict[str, str]
-) -> onnxruntime.InferenceSession:
-    # on Windows its makers would like to hear how it is used
-    onnxruntime.disable_telemetry_events()
+def _session(path: Path, content: bytes, parts: dict[str, str]) -> Any:
     options = onnxruntime.SessionOptions()
     # the embedder runs a thread a core, each with images of its own
     options.intra_op_num_threads = 1

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import openvino  # type: ignore[import-untyped,unused-ignore]
 from numpy.typing import NDArray
 
+from orangecontrib.imagemining.embedders.engines import quiet
 from orangecontrib.imagemining.embedders.engines.exported import exported_network
 from orangecontrib.imagemining.embedders.engines.graph import with_outputs_only
 
 __all__ = ["OpenVinoEngine"]
+
+openvino = quiet.openvino()
 
 _PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from orangecontrib.imagemining.embedders.engines import quiet
 from orangecontrib.imagemining.embedders.engines.exported import exported_network
 from orangecontrib.imagemining.embedders.engines.graph import with_outputs_only
 
 __all__ = ["RuntimeEngine", "session_of"]
+
+onnxruntime = quiet.onnxruntime()
 
 _LARGE = 64 * 2**20
 _FEW = 2
@@ -36,7 +39,7 @@ class RuntimeEngine:
 
     def __init__(self, network: str) -> None:
         self._network = network
-        self._sessions: dict[frozenset[str], onnxruntime.InferenceSession] = {}
+        self._sessions: dict[frozenset[str], Any] = {}
         self._lock = threading.Lock()
         model = exported_network(network)
         self._multiplies = b"Gemm" in model or b"MatMul" in model
@@ -70,7 +73,7 @@ class RuntimeEngine:
 
     def _run(
         self,
-        session: onnxruntime.InferenceSession,
+        session: Any,
         names: list[str],
         pixels: NDArray[np.uint8],
     ) -> list[NDArray[np.float32]]:
@@ -81,7 +84,7 @@ class RuntimeEngine:
             return [vector[:1] for vector in session.run(names, {"pixels": pixels})]
         return session.run(names, {"pixels": pixels})  # type: ignore[no-any-return]
 
-    def _session(self, layers: frozenset[str]) -> onnxruntime.InferenceSession:
+    def _session(self, layers: frozenset[str]) -> Any:
         with self._lock:
             if layers not in self._sessions:
                 model = self._model
@@ -92,10 +95,8 @@ class RuntimeEngine:
             return self._sessions[layers]
 
 
-def session_of(model: bytes) -> onnxruntime.InferenceSession:
+def session_of(model: bytes) -> Any:
     """Return what runs an ONNX file, on the core of the thread that calls it."""
-    # on Windows its makers would like to hear how it is used
-    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     # the embedder runs a thread a core, each with images of its own
     options.intra_op_num_threads = 1

@@ -7,6 +7,7 @@ import os
 import re
 import struct
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,14 +33,13 @@ _TAGS = frozenset(
     (_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES)
     + (_PLANAR, _TILE_WIDTH, _FORMAT, _KIND, _OLD_KIND)
 )
+_MOMENT = 2 * 10**9  # nanoseconds
 _SIZES = {1: 1, 3: 2, 4: 4, 16: 8}  # of the types of number that these tags have
 
 _here = threading.local()
 
-# chains followed lately, of path, size and time of change; read only
-_walks: dict[
-    tuple[str | None, int, int], tuple[list[int], list[Look | None], bool]
-] = {}
+# chains followed lately, by what the system tells files apart by; read only
+_walks: dict[tuple[int, ...], tuple[list[int], list[Look | None], bool]] = {}
 _lock = threading.Lock()
 
 
@@ -191,13 +191,9 @@ class TiffPages:
 
         Each plane of a stack that is read is another opening of the file.
         """
-        try:
-            changed = os.stat(self.path).st_mtime_ns if self.path else 0
-        except OSError:
-            changed = 0
-        if not changed:
+        key = self._identity()
+        if key is None:
             return self._walk()
-        key = (self.path, self.size, changed)
         with _lock:
             known = _walks.pop(key, None)
             if known is not None:
@@ -209,6 +205,28 @@ class TiffPages:
                 while len(_walks) > 4:
                     del _walks[next(iter(_walks))]
         return known
+
+    def _identity(self) -> tuple[int, ...] | None:
+        """Return what changes when the file does; None where nothing tells."""
+        try:
+            # of the file that is open: another may have come to its path by now
+            now = os.fstat(self.stream.fileno())
+        except (OSError, AttributeError):
+            return None
+        # clocks tick slowly: what was written a moment ago may be written once more
+        # without another time
+        age = time.time_ns() - max(now.st_mtime_ns, now.st_ctime_ns)
+        if 0 <= age < _MOMENT:
+            return None
+        # copying keeps the time of a file's content, so that alone says too little
+        return (
+            now.st_dev,
+            now.st_ino,
+            now.st_size,
+            now.st_mtime_ns,
+            now.st_ctime_ns,
+            self._start,
+        )
 
     def _walk(self) -> tuple[list[int], list[Look | None], bool]:
         offsets: list[int] = []
