@@ -385,6 +385,23 @@ def test_colours_of_the_file() -> None:
     np.testing.assert_array_equal(shown(file), expected)
 
 
+@pytest.mark.parametrize(
+    ("told", "seen"),
+    [
+        # black is what an inverted table of colours ends in: nothing would be seen
+        (((0, 0, 0), (0, 255, 0), (255, 0, 0)), ["blue", "green", "red"]),
+        ((None, (255, 0, 0), (255, 255, 255)), ["green", "red", "grey"]),
+        (((0, 0, 0), (255, 255, 255), (0, 0, 0)), ["red", "green", "blue"]),
+    ],
+)
+def test_no_channel_is_hidden(told: tuple[object, ...], seen: list[str]) -> None:
+    channels = tuple(Channel(colour=colour) for colour in told)  # type: ignore[arg-type]
+    file = stack((1, 1, 3, 6, 5), channels=channels)
+    layers = [shown(file, f"channels={n}:{c}") for n, c in enumerate(seen)]
+    total = np.sum(layers, axis=0, dtype=int)
+    np.testing.assert_array_equal(shown(file), np.minimum(total, 255))
+
+
 def test_grey_of_channels_is_the_mean_of_their_numbers() -> None:
     file = stack((1, 1, 4, 20, 30), "uint16", 4096)
     mean = file.values[0, 0].mean(axis=0)

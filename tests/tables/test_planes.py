@@ -308,6 +308,15 @@ def test_series_are_rows_when_asked() -> None:
         assert list_rows([cell], [inside], Reading(all_series=True)).cells == [cell]
 
 
+def test_series_of_one_name_are_told_apart() -> None:
+    inside = (series(name="pos"), series(name="pos"), series(name="end"), series())
+    rows = list_rows(["a.nd2"], [inside], Reading(all_series=True))
+    assert rows.names == [" pos (1)", " pos (2)", " end", " series 4"]
+    assert list(rows.values[:, 0]) == ["pos (1)", "pos (2)", "end", "4"]
+    rows = list_rows(["a.nd2#s=1"], [inside], Reading(all_series=True))
+    assert rows.names == [""]
+
+
 def test_pixels_that_are_not_square_tell_both_sides() -> None:
     inside = [(series(pixel_size=(0.5, 0.5)),), (series(pixel_size=(0.5, 1)),), ()]
     rows = list_rows(["a", "b", "c"], inside, Reading())

@@ -249,6 +249,15 @@ class TestReading(base.WidgetTest):
         self.assertEqual(self.words(), "contrast=range:1.25,2.5;3,1e-05")
         self.assertEqual(self.widget.ranges, ranges)
 
+    def test_large_numbers_are_written_out(self) -> None:
+        ranges = [["A", -32768.0, 65535.0], ["B", 0.00012345678, 4294967295.0]]
+        self.open(folder=str(self.folder), contrast="range", ranges=ranges)
+        self.wait_until_finished()
+        text = self.panel.label.text()
+        self.assertIn("A -32768 to 65535, B 0.0001235 to 4294967295", text)
+        shown = [edit.text() for pair in self.panel.range_rows.edits for edit in pair]
+        self.assertEqual(shown, ["-32768", "65535", "0.000123457", "4294967295"])
+
     def test_range_of_a_choice_of_channels(self) -> None:
         self.open(
             folder=str(self.folder),

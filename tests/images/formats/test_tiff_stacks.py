@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import os
 import struct
+import time
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +150,40 @@ def test_a_chain_that_bites_its_tail() -> None:
     link = second + 2 + 12 * n_tags
     content[link : link + 4] = struct.pack("<I", 8)
     assert planes(opened(bytes(content))) == [[[0], [1]]]
+
+
+@pytest.mark.parametrize("how", ["over", "beside", "moment"])
+def test_another_file_of_the_same_size_and_time(tmp_path: Path, how: str) -> None:
+    path, day = tmp_path / "a.tif", 86_400 * 10**9
+
+    def written(name: str, content: bytes) -> Path:
+        file = tmp_path / name
+        file.write_bytes(content)
+        if how != "moment":
+            # as copying does, which keeps the time of the content
+            os.utime(file, ns=(day, day))
+        return file
+
+    three, two = tiff(numbers(3)), tiff(numbers(2))
+    written("a.tif", three)
+    # long after it came there
+    real = time.time_ns
+    later = 0 if how == "moment" else day
+    with ImageReader() as reader, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: real() + later)
+        assert reader.contents(str(path))[0].n_depths == 3
+        status = path.stat()
+        other = two + bytes(len(three) - len(two))
+        if how == "beside":
+            os.replace(written("b.tif", other), path)
+        else:
+            written("a.tif", other)
+        if how == "moment":
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert reader.contents(str(path))[0].n_depths == 2
+        np.testing.assert_array_equal(
+            reader.samples(f"{path}#z=1")[0], numbered(1).ravel()
+        )
 
 
 @pytest.mark.parametrize("kind", ["plain", "ImageJ", "OME"])

@@ -11,6 +11,7 @@ __all__ = [
     "CONTRASTS",
     "STACKS",
     "describe",
+    "number_text",
     "reading_items",
     "report_items",
     "shortened",
@@ -54,6 +55,13 @@ def _count(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def number_text(number: float, digits: int = 4) -> str:
+    """Return a pixel's number with so many digits, and those before the point."""
+    if 10 ** (digits - 1) <= abs(number) < 1e15:
+        return f"{number:.0f}"  # 65535, not 6.554e+04
+    return f"{number:.{digits}g}"
+
+
 def describe(result: FolderTable | ListedTable) -> str:
     """Say in a few lines what was found."""
     if isinstance(result, ListedTable):
@@ -84,7 +92,7 @@ def reading_items(reading: Reading) -> list[tuple[str, str]]:
             text += " {:g} and {:g}".format(*reading.percentiles)
         elif reading.contrast == "range":
             pairs = (
-                f"{name} {low:.4g} to {high:.4g}".strip()
+                f"{name} {number_text(low)} to {number_text(high)}".strip()
                 for name, low, high in reading.ranges
             )
             text += f": {', '.join(pairs)}" if reading.ranges else ""

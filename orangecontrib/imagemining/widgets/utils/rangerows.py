@@ -9,6 +9,7 @@ from AnyQt.QtCore import Qt
 from AnyQt.QtWidgets import QGridLayout, QLabel, QLineEdit, QWidget
 
 from orangecontrib.imagemining.widgets.utils.forms import HintEdit
+from orangecontrib.imagemining.widgets.utils.importinfo import number_text
 
 __all__ = ["RangeRows"]
 
@@ -114,4 +115,4 @@ def _number(text: str) -> float | None:
 
 
 def _shown(value: float | str) -> str:
-    return value if isinstance(value, str) else f"{value:.6g}"
+    return value if isinstance(value, str) else number_text(value, 6)
