@@ -14,6 +14,7 @@ from orangecontrib.imagemining.exceptions import (
     PatternError,
     UnknownNameError,
 )
+from orangecontrib.imagemining.server import command as serve
 
 _COMMANDS = {
     "run": run,
@@ -21,6 +22,7 @@ _COMMANDS = {
     "networks": networks,
     "weights": weights,
     "cache": cache,
+    "serve": serve,
 }
 
 
