@@ -9,6 +9,7 @@ from orangecontrib.imagemining.images.names import (
     CategoryPattern,
     NamePatterns,
     natural_key,
+    stem_of,
 )
 
 FILES = [
@@ -150,3 +151,18 @@ def test_natural_order() -> None:
         "b9",
         "b10",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("cells.tif", "cells"),
+        ("cells 1.OME.TIF", "cells 1"),
+        ("a.b.ome.tiff", "a.b"),
+        ("cells.ome.png", "cells.ome"),
+        (".ome.tif", ".ome"),
+        ("notes", "notes"),
+    ],
+)
+def test_the_ending_of_ome_tiff_has_two_words(name: str, stem: str) -> None:
+    assert stem_of(name) == stem

@@ -19,6 +19,7 @@ __all__ = [
     "ending_of",
     "image_suffixes",
     "natural_key",
+    "stem_of",
 ]
 
 #: Endings of formats whose files hold one ordinary picture: those of telephones, of the
@@ -51,6 +52,14 @@ def image_suffixes() -> frozenset[str]:
 def ending_of(name: str) -> str:
     """Return the ending of a file's name in small letters, with its dot."""
     return os.path.splitext(name)[1].lower()
+
+
+def stem_of(name: str) -> str:
+    """Return a file's name without its ending; that of OME-TIFF has two words."""
+    stem, ending = os.path.splitext(name)
+    if ending.lower() in (".tif", ".tiff", ".btf") and stem.lower().endswith(".ome"):
+        return stem[:-4] or stem
+    return stem
 
 
 def natural_key(path: str) -> str:

@@ -23,6 +23,7 @@ from orangecontrib.imagemining.images import (
     Measures,
     natural_key,
 )
+from orangecontrib.imagemining.images.names import stem_of
 from orangecontrib.imagemining.images.sources import escaped, split_source
 from orangecontrib.imagemining.specs import Progress, no_progress
 from orangecontrib.imagemining.tables.columns import RENDERING
@@ -329,7 +330,7 @@ def _make_table(
         [DiscreteVariable("category", names)] if names else [],
         [StringVariable("image name"), image, *columns, *rows.columns],
     )
-    stems = [os.path.splitext(path.rpartition("/")[2])[0] for path in paths]
+    stems = [stem_of(path.rpartition("/")[2]) for path in paths]
     metas = np.empty((len(rows.cells), len(domain.metas)), object)
     metas[:, 0] = [
         stems[file] + name for file, name in zip(rows.files, rows.names, strict=True)

@@ -24,7 +24,6 @@ embedder as JSON under ``orange-imagemining``.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import zipfile
 from dataclasses import asdict
@@ -38,6 +37,7 @@ from Orange.data.util import get_unique_names
 
 from orangecontrib.imagemining.exceptions import SaveError
 from orangecontrib.imagemining.images import is_url
+from orangecontrib.imagemining.images.names import stem_of
 from orangecontrib.imagemining.images.sources import split_source
 from orangecontrib.imagemining.tables.columns import image_sources
 from orangecontrib.imagemining.tables.writing.base import Layout, VectorWriter
@@ -227,7 +227,7 @@ def _names(part: Table, sources: list[str | None]) -> list[str]:
         place = split_source(source or "")[0]
         if is_url(place):
             place = place.partition("?")[0]
-        names.append(os.path.splitext(place.replace("\\", "/").rpartition("/")[2])[0])
+        names.append(stem_of(place.replace("\\", "/").rpartition("/")[2]))
     return names
 
 
