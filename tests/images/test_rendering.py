@@ -391,6 +391,7 @@ def test_colours_of_the_file() -> None:
         # black is what an inverted table of colours ends in: nothing would be seen
         (((0, 0, 0), (0, 255, 0), (255, 0, 0)), ["blue", "green", "red"]),
         ((None, (255, 0, 0), (255, 255, 255)), ["green", "red", "grey"]),
+        ((None, (0, 0, 255), (0, 0, 0)), ["red", "green", "blue"]),
         (((0, 0, 0), (255, 255, 255), (0, 0, 0)), ["red", "green", "blue"]),
     ],
 )
@@ -451,6 +452,12 @@ def test_ranges_of_channels() -> None:
     # and a row of one of these channels has that channel's range
     seen = shown(file, f"c=0&{words}")
     np.testing.assert_array_equal(seen[..., 1], expected)
+
+
+def test_ranges_of_channels_that_are_photographs() -> None:
+    file = stack((1, 1, 3, 5, 6, 3))
+    seen = shown(file, "c=2&contrast=range:0,10;0,20;50,200")
+    np.testing.assert_array_equal(seen, stretched(file.values[0, 0, 2], 50, 200))
 
 
 def test_photographs() -> None:

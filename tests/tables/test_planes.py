@@ -386,6 +386,11 @@ def test_what_is_found_is_told_in_a_line() -> None:
     assert (found.n_stacks, found.n_deep, found.n_other_order) == (3, 3, 1)
     assert found.channels == {"DAPI": 0, "GFP": 1}
     assert found.colours == {"DAPI": "blue", "GFP": "green"}
+    other = (series(channels=(Channel(), Channel(), Channel())),)
+    assert found_in(other).describe() == "1 file is a stack (3 channels)"
+    assert found_in(other, deep).describe() == (
+        "2 files are stacks (z 1–20, channels DAPI, GFP, …)"
+    )
     many = found_in((series(), series()))
     assert many.describe() == "1 file has 2 series"
     assert found_in((series(dtype="uint16"),)).describe() == (

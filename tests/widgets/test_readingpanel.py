@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 from AnyQt.QtCore import Qt
 from AnyQt.QtTest import QTest
-from AnyQt.QtWidgets import QLineEdit
+from AnyQt.QtWidgets import QLabel, QLineEdit
 from conftest import picture, wait_for
 from Orange.data import Domain, StringVariable, Table
 from Orange.widgets.tests import base
@@ -169,6 +169,16 @@ class TestReading(base.WidgetTest):
         self.choose_folder()
         self.assertEqual(self.words(), "channels=1:red")
         self.assertIn("in 1 file they", str(self.widget.Warning.other_order))
+        # by themselves channels are not taken by name, but ranges are
+        for channels, contrast, is_told in (
+            ("auto", "auto", False),
+            ("auto", "range", True),
+            ("grey", "range", False),
+        ):
+            self.choose(self.panel.channels_combo, channels)
+            self.choose_contrast(contrast)
+            shown = self.widget.Warning.other_order.is_shown()
+            self.assertEqual(shown, is_told, (channels, contrast))
 
     def test_percentiles_of_each_image(self) -> None:
         self.choose_folder()
@@ -285,6 +295,7 @@ class TestReading(base.WidgetTest):
         self.widget.choose(str(bad))
         self.wait_until_finished()
         self.assertIn("text file", str(self.widget.Warning.no_range))
+        self.assertNotIn("Plain pictures", self.panel.label.text())
         self.assertEqual(len(self.output()), 1)
         self.assertEqual(self.words(), "")
 
@@ -350,6 +361,29 @@ class TestReading(base.WidgetTest):
             str(self.widget.Warning.not_read),
         )
         self.assertEqual(len(self.output()), 1)
+
+    def test_each_reason_is_told_once(self) -> None:
+        for name in "abcde":
+            (self.folder / f"{name}.tif").write_bytes(b"II*\0" + bytes(4))
+        (self.folder / "f.dcm").write_bytes(bytes(128) + b"DICM" + bytes(200))
+        hidden = {name: None for name in sys.modules if name.split(".")[0] == "pydicom"}
+        with patch.dict(sys.modules, {**hidden, "pydicom": None}):
+            self.choose_folder()
+        text = str(self.widget.Warning.not_read)
+        self.assertIn("6 of 8 files cannot be read, the first is a.tif: The TIFF", text)
+        self.assertEqual(text.count("no pictures"), 1)
+        self.assertIn("in it. DICOM files need", text)
+
+    def test_very_long_names_of_channels(self) -> None:
+        name = "Alexa Fluor 488 " * 20 + "488/520"
+        write(self.folder / "1.ome.tif", planes(), (name, "B"))
+        self.choose_folder()
+        self.widget.show()
+        self.choose_contrast("range")
+        row = self.panel.range_rows
+        label = row.findChildren(QLabel)[0]
+        self.assertEqual(label.toolTip(), name)
+        self.assertLess(row.sizeHint().width(), 600)
 
     def test_report_tells_how_images_are_read(self) -> None:
         self.choose_folder()

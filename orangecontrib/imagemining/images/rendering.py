@@ -317,7 +317,7 @@ def _layers(series: Series, part: Part, rendering: Rendering) -> list[_Layer]:
     if series.samples == 3:
         own = (part.c or 0,)
         if isinstance(channels, str):
-            return [_Layer(own)]
+            return [_Layer(own, place=own[0])]
         _check_number(3, max(number for number, _ in channels), "colour", "colours")
         return [
             _Layer(own, number, COLOURS[colour], place)
@@ -356,10 +356,12 @@ def _own_colours(series: Series) -> list[_Colour]:
     # many programs write white for all, which would make them one
     if len(set(own) - {None}) < 2:
         return ours
-    # those without get one that no other has: ours first
-    spare = [c for c in (*ours, *COLOURS.values()) if c not in own]
-    spare = list(dict.fromkeys(spare))
-    return [spare.pop(0) if colour is None else colour for colour in own]
+    # those without get that of their place, unless another channel has it
+    for place, colour in enumerate(own):
+        if colour is None:
+            spare = (ours[place], *ours, *COLOURS.values())
+            own[place] = next(each for each in spare if each not in own)
+    return [colour for colour in own if colour is not None]
 
 
 def _colour(told: tuple[int, int, int] | None) -> _Colour | None:

@@ -31,7 +31,11 @@ AllSeries = tuple[Series, ...]
 
 def channel_name(series: Series, number: int) -> str:
     """Return a channel's name; by its number, from 1, if the file has none for it."""
-    return series.channels[number].name or f"channel {number + 1}"
+    return series.channels[number].name or _unnamed(number)
+
+
+def _unnamed(number: int) -> str:
+    return f"channel {number + 1}"
 
 
 def series_names(inside: AllSeries) -> list[str]:
@@ -101,15 +105,17 @@ class Found:
         """Say in one line what there is; "" for plain pictures."""
         parts = []
         if self.n_stacks:
-            names = list(self.channels)
+            named = [name for name, n in self.channels.items() if name != _unnamed(n)]
             what = [
                 f"{name} {_span(*span)}"
                 for name, span in (("t", self.times), ("z", self.depths))
                 if span[1] > 1
             ]
-            if len(names) > 1:
-                more = ", …" * (len(names) > _NAMED)
-                what.append(f"channels {', '.join(names[:_NAMED])}{more}")
+            if len(self.channels) > 1 and not named:
+                what.append(f"{len(self.channels):,} channels")
+            elif len(self.channels) > 1:
+                more = ", …" * (len(named) > _NAMED or len(named) < len(self.channels))
+                what.append(f"channels {', '.join(named[:_NAMED])}{more}")
             detail = f" ({', '.join(what)})" if what else ""
             parts.append(f"{_files(self.n_stacks, 'a stack', 'stacks')}{detail}")
         if self.n_slides:

@@ -69,6 +69,7 @@ from orangecontrib.imagemining.widgets.utils.readingpanel import (
 
 _TYPING_MS = 500  # without a letter, until the list is made anew
 _N_EXAMPLES = 500  # names on which a pattern is tried while it is typed
+_N_REASONS = 3  # that a message has
 _MANY = 200  # categories that are more than most people mean to have
 
 
@@ -421,7 +422,8 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
                 f"{found.reasons.total():,}",
                 f"{found.n_files:,}",
                 shortened(found.unreadable),
-                next(iter(found.reasons)),
+                ". ".join(list(found.reasons)[:_N_REASONS])
+                + ". …" * (len(found.reasons) > _N_REASONS),
             )
         if result.reasons:
             n = sum(result.reasons.values())
@@ -431,9 +433,13 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
             missing = [name for name in names if name not in found.channels]
             if missing:
                 self.Warning.no_channel(", ".join(missing))
-            if found.n_other_order:
-                n = found.n_other_order
-                self.Warning.other_order(f"{n:,} file{'s' * (n != 1)}")
+        # a range, too, is that of a channel, unless they are made one
+        by_name = self.channels == "chosen" or (
+            self.contrast == "range" and any(reading_of(self).layers(found.channels))
+        )
+        if found.n_other_order and by_name:
+            n = found.n_other_order
+            self.Warning.other_order(f"{n:,} file{'s' * (n != 1)}")
         self.reading_panel.show_found(found, some)
 
     def _on_folder(self, result: FolderResult) -> None:

@@ -348,3 +348,18 @@ def test_moving_avif_is_read_by_pillow(tmp_path: Path) -> None:
         for t, level in enumerate((10, 200)):
             shown = np.asarray(reader.read(f"{path}#t={t}")).astype(int)
             assert np.abs(shown - level).max() <= 3
+
+
+@pytest.mark.parametrize("words", ["stack=middle", "stack=max", "stack=mean"])
+def test_a_photograph_is_not_mixed_with_its_preview(tmp_path: Path, words: str) -> None:
+    path = tmp_path / "photo.jpg"
+    first, preview = Image.fromarray(rgb()), Image.fromarray(255 - rgb())
+    first.save(path, "MPO", save_all=True, append_images=[preview], quality=95)
+    with Image.open(path) as image:
+        assert image.format == "MPO" and image.n_frames == 2
+    with ImageReader() as reader:
+        assert reader.contents(str(path))[0].n_planes == 1
+        whole, seen = reader.read(str(path)), reader.read(f"{path}#{words}")
+        np.testing.assert_array_equal(np.asarray(seen), np.asarray(whole))
+        with pytest.raises(ImageError, match="1 time point"):
+            reader.read(f"{path}#t=1")

@@ -174,6 +174,10 @@ def _dtype(image: Image.Image) -> str:
 
 
 def _n_frames(image: Image.Image) -> int:
+    # beside a camera's photograph (JPEG) there are its preview, its depths, the other
+    # eye's view: of no time, and not to be mixed with it
+    if image.format == "MPO":
+        return 1
     try:
         return max(1, int(getattr(image, "n_frames", 1)))
     except DECODER_ERRORS:

@@ -14,6 +14,7 @@ from orangecontrib.imagemining.widgets.utils.importinfo import number_text
 __all__ = ["RangeRows"]
 
 _MOST = 6  # rows
+_LONGEST = 36  # letters of a name, or the window gets too wide
 
 
 class RangeRows(QWidget):
@@ -55,7 +56,8 @@ class RangeRows(QWidget):
             if not is_used:
                 continue
             name = self._names[row]
-            labels[0].setText(f"{name or 'All'}:")
+            labels[0].setText(f"{_short(name) or 'All'}:")
+            labels[0].setToolTip(name)
             for edit, value, what in zip(
                 edits, known.get(name, ("", "")), ("Black", "White"), strict=True
             ):
@@ -104,6 +106,11 @@ class RangeRows(QWidget):
         for edit in self.edits[row]:
             edit.setModified(False)
         self.show_ranges(self._names)
+
+
+def _short(name: str) -> str:
+    """Return a channel's name, of a very long one its beginning and end."""
+    return name if len(name) <= _LONGEST else f"{name[:24]}…{name[-11:]}"
 
 
 def _number(text: str) -> float | None:

@@ -309,7 +309,9 @@ class ReadingPanel(QWidget):
         self.compute_button.setVisible(master.contrast == "range")
         reading = reading_of(master)
         self.range_rows.show_ranges(reading.layers(found.channels))
-        lines = [found.describe() or ("Plain pictures" if found.n_files else "")]
+        lines = [found.describe()]
+        if not lines[0] and found.n_files > found.reasons.total():
+            lines = ["Plain pictures"]
         chosen = [f"{name}: {value}" for name, value in reading_items(reading)]
         if chosen:
             lines.append("; ".join(chosen))
