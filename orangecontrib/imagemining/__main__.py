@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from orangecontrib.imagemining import __version__
 from orangecontrib.imagemining.commands import cache, embed, networks, run, weights
@@ -30,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status.
 
     0: done; 1: it cannot be done, and a line says why; 2: wrong usage, or a name that
-    there is not; 130: stopped by Ctrl-C.
+    there is not; 130: stopped by Ctrl-C, or by the system.
 
     Parameters
     ----------
@@ -39,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser(words).parse_args(words)
+    # what is logged is told in words, too, where it matters
+    logging.getLogger("orangecontrib.imagemining").addHandler(logging.NullHandler())
+    if arguments is None:
+        _leave_nothing_when_ended()
     try:
         status = int(options.run(options))
     except (UnknownNameError, PatternError) as ex:
@@ -61,6 +68,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.flush()
         os._exit(status)
     return status
+
+
+def _leave_nothing_when_ended() -> None:
+    """Have the signals by which schedulers and closed terminals end a program do as
+    Ctrl-C does, so that no file under a temporary name is left."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has not all
+        # `nohup` has it ignored
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, stop)
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import pickle
@@ -23,6 +24,8 @@ from Orange.data.io import PickleReader
 from orangecontrib.imagemining.__main__ import main
 from orangecontrib.imagemining.embedders import Embedder, class_names
 from orangecontrib.imagemining.embedders.cache import VectorStore, shared_store
+from orangecontrib.imagemining.embedders.engines import choice, loading
+from orangecontrib.imagemining.embedders.engines.exported import ExportError
 from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.tables import embed_table, table_from_folder
 from orangecontrib.imagemining.weights import weights_folder
@@ -76,6 +79,25 @@ def test_texts(folder: Path, tmp_path: Path, ending: str) -> None:
     assert image.attributes == {"type": "image", "origin": str(folder)}
     assert list(table.get_column("image")) == list(GOOD)
     assert list(table.get_column("width")) == [40, 40, 40]
+
+
+@pytest.mark.parametrize(
+    ("name", "separator"),
+    [("o.CSV", ","), ("o.csv.tab", "\t"), ("o.tab.csv", ","), ("O.TAB.GZ", "\t")],
+)
+def test_the_last_ending_counts_in_whatever_letters(
+    folder: Path, tmp_path: Path, name: str, separator: str
+) -> None:
+    out = tmp_path / "out" / name
+    out.parent.mkdir()
+    assert main(["embed", str(folder), "-o", str(out), "--plain"]) == 0
+    assert files_in(out.parent) == [name]
+    open_ = gzip.open if name.endswith(".GZ") else open
+    with open_(out, "rt", encoding="utf8", newline="") as file:
+        rows = list(csv.reader(file, delimiter=separator))
+    assert rows[0][:3] == ["category", "image name", "image"]
+    numbers = np.array([row[-512:] for row in rows[1:]], np.float32)
+    np.testing.assert_array_equal(numbers, vectors(folder, *GOOD))
 
 
 def _listed(folder: Path) -> tuple[Table, StringVariable]:
@@ -337,6 +359,14 @@ def test_folder_options(folder: Path, tmp_path: Path) -> None:
         assert list(content["categories"]) == ["", ""]
 
 
+@pytest.mark.parametrize("side", ["-5", "1e3", "many"])
+def test_tiles_have_a_side(tmp_path: Path, capsys: Capture, side: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["embed", str(tmp_path), "-o", "o.npz", f"--tile={side}"])
+    assert caught.value.code == 2
+    assert f"'{side}' is no number of pixels" in capsys.readouterr().err
+
+
 def test_network_options(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "o.npz"
     options = ["--layer", "stages", "--views", "2", "--fit", "crop"]
@@ -377,6 +407,45 @@ def test_what_is_said(folder: Path, tmp_path: Path, capsys: Capture) -> None:
     assert out.exists()
     captured = capsys.readouterr()
     assert "3 were known" in captured.out
+
+
+@pytest.mark.parametrize("engine", ["auto", "onnxruntime"])
+def test_engine_that_fails_is_told(
+    folder: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: str,
+) -> None:
+    def fail(network: str, choice: object) -> None:
+        raise ExportError("it knows no such part")
+
+    monkeypatch.setattr(loading, "_load", fail)
+    monkeypatch.setattr(loading, "_LOADED", {})
+    monkeypatch.setattr(loading, "_FAILED", {})
+    out = tmp_path / "o.npz"
+    assert main(["embed", str(folder), "-o", str(out), "--engine", engine]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("PyTorch computes instead: it knows no such part\n")
+
+
+def test_engine_and_precision_that_cannot_be_had_are_told(
+    folder: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "_is_installed", lambda name: name != "openvino")
+    monkeypatch.setattr(choice, "has_bfloat16", lambda: False)
+    command = ["embed", str(folder), "-o", str(tmp_path / "o.npz"), "--force"]
+    assert main([*command, "--engine", "openvino"]) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("OpenVINO is not installed: pip install")
+    assert "; ONNX Runtime computes instead\n" in error
+    assert main([*command, "--precision", "fast"]) == 0
+    error = capsys.readouterr().err.splitlines()[0]
+    assert error.endswith("does not compute in bfloat16, so fast mode is float32")
+    assert main(command) == 0
+    assert capsys.readouterr().err.startswith("1 skipped")
+    assert main([*command, "--engine", "openvino", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_list_of_skipped_is_there_when_nothing_is_embedded(
@@ -617,8 +686,11 @@ def silent_server() -> Iterator[tuple[str, threading.Event]]:
     thread.join()
 
 
+# Ctrl-C, and what schedulers of clusters send when the time is over
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 @pytest.mark.skipif(sys.platform == "win32", reason="other signals there")
 def test_what_was_computed_before_ctrl_c_is_kept(
+    name: str,
     make_folder: Callable[..., Path],
     tmp_path: Path,
     silent_server: tuple[str, threading.Event],
@@ -639,7 +711,7 @@ def test_what_was_computed_before_ctrl_c_is_kept(
         assert asked.wait(60)
         while process.poll() is None and store.n_vectors() < 8:
             asked.wait()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, name))
         output, error = process.communicate(timeout=30)
     finally:
         process.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from orangecontrib.imagemining.commands import talking
 from orangecontrib.imagemining.commands.talking import in_bytes, mb, meter
 from orangecontrib.imagemining.embedders import Embedder, check_spec
 from orangecontrib.imagemining.embedders.cache import shared_store
+from orangecontrib.imagemining.embedders.cache.database import Database
 from orangecontrib.imagemining.embedders.catalog import card_of, network_names
 from orangecontrib.imagemining.exceptions import ImageMiningError
 from orangecontrib.imagemining.specs import EmbedderSpec
@@ -253,6 +255,31 @@ def test_cache(home: Path, make_folder: Callable[..., Path], capsys: Capture) ->
     assert main(["cache", "clear", "--yes"]) == 0
     assert capsys.readouterr().out == "No vectors are kept.\n"
     shared_store().close()
+
+
+def test_cache_that_a_full_disk_does_not_even_let_open(
+    home: Path,
+    make_folder: Callable[..., Path],
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    prepare = Database._prepare
+
+    def fail(self: Database) -> None:
+        if self.path.stat().st_size:
+            raise sqlite3.OperationalError("disk I/O error")
+        prepare(self)  # there is room for a new one
+
+    Embedder()(make_folder({"a": 2}))
+    store = shared_store()
+    store.close()
+    monkeypatch.setattr(Database, "_prepare", fail)
+    assert main(["cache", "clear"]) == 1
+    assert "Throw out all vectors? There is nobody to ask" in capsys.readouterr().err
+    assert main(["cache", "clear", "--yes"]) == 0
+    assert capsys.readouterr().out == "All vectors thrown out\n"
+    monkeypatch.undo()
+    store.close()
 
 
 def test_limit_of_the_cache(

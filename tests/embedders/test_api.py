@@ -14,6 +14,7 @@ from conftest import picture
 from orangecontrib.imagemining.embedders import Embedder, LocalEmbedder
 from orangecontrib.imagemining.embedders.cache import VectorStore
 from orangecontrib.imagemining.exceptions import (
+    FolderNotFoundError,
     NoImagesError,
     TaskCancelled,
     UnknownNameError,
@@ -63,7 +64,13 @@ def test_folders_without_images(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(NoImagesError, match=r"1 other file \(.txt\)"):
         Embedder()(tmp_path)
-    assert "no file" in str(Embedder()(tmp_path / "none").reasons[0])
+    # that would look like an image without a vector
+    with pytest.raises(FolderNotFoundError, match="no folder"):
+        Embedder()(tmp_path / "none")
+    with pytest.raises(FolderNotFoundError):
+        next(Embedder().stream(str(tmp_path / "none")))
+    for one in (tmp_path / "none.png", [tmp_path / "none"]):
+        assert "no file" in str(Embedder()(one).reasons[0])
 
 
 def test_one_image_is_not_taken_for_many_letters(tmp_path: Path) -> None:
@@ -83,6 +90,17 @@ def test_paths_are_whole_files_and_texts_may_name_parts(tmp_path: Path) -> None:
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
     picture(2).save(tmp_path / "y.png")
     np.testing.assert_array_equal(vectors[2], embedder(tmp_path / "y.png").vectors[0])
+
+
+def test_missing_values_are_no_images(make_folder: Callable[..., Path]) -> None:
+    path = make_folder({"a": 1}) / "a" / "0.png"
+    result = Embedder()([None, path, float("nan")])
+    assert result.paths == ["", str(path), ""]
+    assert np.isfinite(result.vectors[1]).all()
+    assert np.isnan(result.vectors[[0, 2]]).all()
+    assert result.reasons[0] == result.reasons[2] == "No image is given in this row"
+    with pytest.raises(TypeError, match="not 3.5"):
+        Embedder()([3.5])
 
 
 def test_stream_takes_what_it_needs(make_folder: Callable[..., Path]) -> None:

@@ -181,17 +181,59 @@ def test_parts_and_renderings_of_a_file_are_apart(vectors: VectorStore, files) -
 def test_a_file_that_changes_while_it_is_read(vectors: VectorStore, files) -> None:
     paths = files(2)
     rows = [row(path, n) for n, path in enumerate(paths)]
+    time_ns = os.stat(paths[0]).st_mtime_ns
     os.utime(paths[0], ns=(7, 7))
     vectors.put_many(rows)
     assert numbers_of(vectors, paths) == [None, 1]
     # also if the old file comes back: who knows which of the two was read
-    os.utime(paths[0], ns=(rows[0].stamp[1], rows[0].stamp[1]))
+    os.utime(paths[0], ns=(time_ns, time_ns))
     assert numbers_of(vectors, paths) == [None, 1]
     # what was computed of that content holds for it
     assert SPEC in vectors.find(paths[0], rows[0].content, [SPEC])
     Path(paths[1]).unlink()
     vectors.put_many([Row(paths[1], rows[1].stamp, b"c", {SPEC: vector(9)})])
     assert SPEC in vectors.find(paths[1], b"c", [SPEC])
+
+
+def let_the_clock_tick(path: str) -> None:
+    """Wait until the system notes another time for a file; some milliseconds."""
+    Path(path).touch()
+    before = os.stat(path).st_ctime_ns
+    while os.name != "nt" and os.stat(path).st_ctime_ns == before:
+        os.utime(path, ns=(7, 7))
+
+
+def test_another_file_of_the_same_size_and_time(vectors: VectorStore, files) -> None:
+    paths = files(3)
+    for path in paths:
+        os.utime(path, ns=(7, 7))  # as a camera or an archive may give them
+    vectors.put_many(row(path, n) for n, path in enumerate(paths))
+    assert numbers_of(vectors, paths) == [0, 1, 2]
+    let_the_clock_tick(paths[2] + "~")
+    # two change names: nothing is known of what lies there now
+    os.replace(paths[0], f"{paths[0]}~")
+    os.replace(paths[1], paths[0])
+    os.replace(f"{paths[0]}~", paths[1])
+    assert numbers_of(vectors, paths) == [None, None, 2]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="only some may make links there")
+def test_a_link_that_leads_elsewhere_now(
+    vectors: VectorStore, files, tmp_path: Path
+) -> None:
+    paths = files(2)
+    for path in paths:
+        os.utime(path, ns=(7, 7))
+    link = tmp_path / "link.png"
+    link.symlink_to(paths[0])
+    vectors.put_many([row(str(link), 5)])
+    assert numbers_of(vectors, [str(link)]) == [5]
+    link.unlink()
+    let_the_clock_tick(f"{link}~")
+    os.utime(paths[1], ns=(8, 8))
+    os.utime(paths[1], ns=(7, 7))
+    link.symlink_to(paths[1])
+    assert numbers_of(vectors, [str(link)]) == [None]
 
 
 def test_without_a_stamp_it_is_found_by_content_alone(
@@ -612,6 +654,43 @@ def test_a_full_disk(vectors: VectorStore, files) -> None:
     fill(vectors, paths[:50], size=512)
     assert numbers_of(vectors, paths[:50], 512) == list(range(50))
     assert not vectors.message
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_a_full_disk_is_made_room_on(vectors: VectorStore, files) -> None:
+    import resource
+
+    paths = files(100)
+    fill(vectors, paths, size=512)
+    vectors.limit = 2**20
+    vectors.close()
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, old[1]))
+    try:
+        vectors.put_many([row(paths[0], 7, OTHER, 512)])
+        assert "cannot be kept" in vectors.message  # as it is when there is no room
+        vectors.clear()
+        assert vectors.n_vectors() == 0 and vectors.path is not None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert not vectors.path.exists() or vectors.path.stat().st_size < 100_000
+    vectors.clear()
+    fill(vectors, paths[:5], size=512)
+    assert numbers_of(vectors, paths[:6], 512) == [0, 1, 2, 3, 4, None]
+    assert not vectors.message
+
+
+def test_clearing_keeps_the_limit_also_where_the_file_is_deleted(
+    vectors: VectorStore, files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: database.Database) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    fill(vectors, files(5))
+    vectors.limit = 2**20
+    monkeypatch.setattr(database.Database, "clear", full)
+    vectors.clear()
+    assert (vectors.n_vectors(), vectors.limit, vectors.message) == (0, 2**20, "")
 
 
 def test_in_memory(files, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

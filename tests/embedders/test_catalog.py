@@ -129,6 +129,21 @@ def test_changed_file_is_told(own: Path) -> None:
         catalog.engine_for(name)
 
 
+def test_changed_file_of_the_same_size_and_time_is_told(own: Path) -> None:
+    name = catalog.add_own_network(own, card(own))
+    catalog.engine_for(name)
+    status = os.stat(own)
+    content = bytearray(own.read_bytes())
+    content[len(content) // 2] ^= 1
+    other = own.with_name("other")
+    other.write_bytes(content)
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    os.replace(other, own)
+    # else its vectors would be kept as those of the new file
+    with pytest.raises(WeightsError, match="has changed since its card was made"):
+        catalog.engine_for(name)
+
+
 def test_file_or_card_that_went(own: Path) -> None:
     name = catalog.add_own_network(own, card(own))
     kept = card_path(own).rename(own.parent / "kept")

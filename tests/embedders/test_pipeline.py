@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import picture
 from PIL import Image
 
 from orangecontrib.imagemining.embedders import LocalEmbedder, pipeline
@@ -17,6 +18,7 @@ from orangecontrib.imagemining.embedders.cache import (
     VectorStore,
     content_of,
     content_of_file,
+    stamp_of,
 )
 from orangecontrib.imagemining.embedders.pipeline import (
     Contents,
@@ -156,7 +158,7 @@ def test_small_files_are_read_once_and_known_by_content(tmp_path: Path) -> None:
         content = Contents(reader).read(str(path))
     assert content.data == path.read_bytes()
     assert content.digest == content_of(path.read_bytes())
-    assert content.stamp == (path.stat().st_size, path.stat().st_mtime_ns)
+    assert content.stamp == stamp_of(str(path))
     assert not content.reason and not content.is_late
 
 
@@ -313,6 +315,53 @@ def test_images_from_addresses(make_folder: Callable[..., Path]) -> None:
         [paths[0], paths[2]]
     )
     np.testing.assert_array_equal(result.vectors[[0, 3]], expected.vectors)
+
+
+def test_a_file_replaced_between_its_digest_and_its_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture(1).save(tmp_path / "1.png")
+    picture(2).save(tmp_path / "2.png")
+    path = tmp_path / "a.png"
+    path.write_bytes((tmp_path / "1.png").read_bytes())
+    source = f"{path}#contrast=full"  # what has words is not read as a whole before
+    read = LocalEmbedder._open
+
+    def replaced(*arguments: object) -> object:
+        path.write_bytes((tmp_path / "2.png").read_bytes() + b"more")
+        return read(*arguments)  # type: ignore[arg-type]
+
+    embedder = LocalEmbedder(FEATURES, cache=VectorStore.in_memory())
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalEmbedder, "_open", replaced)
+        second = embedder([source]).vectors
+    # what was there before is not known by the other's vector
+    path.write_bytes((tmp_path / "1.png").read_bytes())
+    first = embedder([source])
+    expected = LocalEmbedder(FEATURES, cache=VectorStore.in_memory())(
+        [str(tmp_path / "1.png"), str(tmp_path / "2.png")]
+    )
+    assert first.n_known == 0
+    np.testing.assert_array_equal([first.vectors[0], second[0]], expected.vectors)
+
+
+def test_no_thread_outlives_what_was_cancelled(
+    make_folder: Callable[..., Path],
+) -> None:
+    paths = images_of(make_folder({"a": 30}))
+
+    def progress(fraction: float, status: str = "") -> None:
+        if fraction > 0.3:
+            raise TaskCancelled
+
+    before = set(threading.enumerate())
+    with pytest.raises(TaskCancelled) as caught:
+        LocalEmbedder(FEATURES, cache=VectorStore.in_memory())(paths, progress)
+    # also as long as somebody holds the exception, and by it all that was at work
+    for thread in set(threading.enumerate()) - before:
+        thread.join(20)
+        assert not thread.is_alive(), thread
+    assert caught.value.__traceback__ is not None
 
 
 def test_the_engine_that_ran_is_told(make_folder: Callable[..., Path]) -> None:

@@ -100,6 +100,15 @@ def test_clearing_is_asked_about(panel: CachePanel, store: VectorStore) -> None:
     assert panel.button.isEnabled() and not panel.clear_action.isEnabled()
 
 
+def test_a_store_that_cannot_be_counted_can_be_cleared(panel: CachePanel) -> None:
+    button = QMessageBox.StandardButton
+    panel._show(CacheFacts(0, 0, 2 * GB, False, "The disk is full"))
+    assert panel.clear_action.isEnabled()
+    with patch.object(QMessageBox, "question", return_value=button.No) as question:
+        panel.clear_action.trigger()
+    assert question.call_args.args[2].startswith("Throw out all that is kept?")
+
+
 def test_the_limit_is_set(panel: CachePanel, store: VectorStore) -> None:
     put(store, 2000)
     with patch.object(QInputDialog, "getDouble", return_value=(0.004, True)) as ask:

@@ -19,6 +19,8 @@ from PIL import Image
 from orangecontrib.imagemining.embedders.cache import VectorStore, shared_store
 from orangecontrib.imagemining.embedders.cards import load_card
 from orangecontrib.imagemining.embedders.catalog import engine_for, inspect_network
+from orangecontrib.imagemining.embedders.engines import loading
+from orangecontrib.imagemining.embedders.engines.exported import ExportError
 from orangecontrib.imagemining.exceptions import TaskCancelled, WeightsError
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress, Weights
 from orangecontrib.imagemining.tables import embed_table, table_from_folder
@@ -431,6 +433,41 @@ class TestOWImageEmbedding(base.WidgetTest):
         self.assertEqual(engines, ["auto", "torch", "auto"])
         self.assertEqual(self.outputs()[0].X.shape, (3, 512))
 
+    def test_another_engine_gives_other_numbers_in_fast_mode_only(self) -> None:
+        engines = []
+
+        def embed(*args: object, engine: str) -> object:
+            engines.append(engine)
+            return embed_table(*args)
+
+        combo = self.widget.engine_panel.engine_combo
+
+        def choose(engine: str) -> None:
+            combo.setCurrentIndex(combo.findData(engine))
+            combo.activated.emit(combo.currentIndex())
+            self.wait_until_finished()
+
+        with patch.object(embedderwork, "embed_table", embed):
+            self.send(self.data)
+            choose("torch")
+            self.assertEqual(engines, ["auto"])
+            self.widget.engine_panel.fast_box.click()
+            self.wait_until_finished()
+            choose("onnxruntime")
+        self.assertEqual(engines, ["auto", "torch", "onnxruntime"])
+
+    def test_engine_that_fails_is_told(self) -> None:
+        error = ExportError("it knows no such part")
+        with (
+            patch.object(loading, "_load", side_effect=error),
+            patch.dict(loading._LOADED, clear=True),
+            patch.dict(loading._FAILED, clear=True),
+        ):
+            self.send(self.data)
+        self.assertEqual(len(self.outputs()[0]), 3)
+        note = self.widget.engine_panel.note.text()
+        self.assertEqual(note, "PyTorch computes instead: it knows no such part.")
+
     def test_fast_mode_has_columns_of_its_own(self) -> None:
         self.send(self.data)
         exact = self.outputs()[0].X
@@ -460,10 +497,10 @@ class TestOWImageEmbedding(base.WidgetTest):
         self.assertFalse(self.create_widget(OWImageEmbedding).fast)
 
     def test_damaged_settings_of_the_engine(self) -> None:
-        settings = {"network": "squeezenet1_1", "engine": 3, "fast": "yes"}
+        damaged = {"engine": 3, "fast": "yes", "place": "first"}
+        settings = {"network": "squeezenet1_1", **damaged}
         OWImageEmbedding.migrate_settings(settings, 3)
-        self.assertNotIn("engine", settings)
-        self.assertNotIn("fast", settings)
+        self.assertTrue(settings.keys().isdisjoint(damaged))
 
     def test_what_was_computed_is_found_again(self) -> None:
         self.send(self.data)
@@ -526,11 +563,13 @@ class TestOWImageEmbedding(base.WidgetTest):
     def test_a_damaged_cache_is_told(self) -> None:
         self.send(self.data)
         store = shared_store()
+        panel = self.widget.cache_panel
+        # which would open it again
+        wait_for(lambda: not panel.background.is_busy)
         store.close()
         store.path.write_bytes(b"nothing of ours" * 999)
         self.widget.commit.now()
         self.wait_until_finished()
-        panel = self.widget.cache_panel
         wait_for(lambda: not panel.background.is_busy)
         self.assertIn("set aside as vectors-damaged-", str(self.widget.Warning.cache))
         self.assertTrue(self.widget.Warning.cache.is_shown())

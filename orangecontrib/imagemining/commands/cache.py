@@ -81,16 +81,20 @@ def _info(options: argparse.Namespace, store: VectorStore) -> int:
 def _clear(options: argparse.Namespace, store: VectorStore) -> int:
     there = store.path is not None and store.path.exists()
     n = store.n_vectors() if there else 0
-    if not n:
+    # a disk may be so full that it cannot even be counted what there is
+    unknown = there and not n and bool(store.message)
+    if not n and not unknown:
         say("No vectors are kept.")
         return 0
-    if not confirm(f"Throw out {n:,} vectors ({mb(store.size())})?", options.yes):
+    what = "all vectors" if unknown else f"{n:,} vectors ({mb(store.size())})"
+    if not confirm(f"Throw out {what}?", options.yes):
         say("Nothing was thrown out.")
         return 1
     store.clear()
-    if store.n_vectors():
+    left = store.n_vectors()
+    if left or (unknown and store.message and store.path and store.path.exists()):
         raise ImageMiningError(store.message or f"{store.path} cannot be cleared")
-    say(f"{n:,} vectors thrown out")
+    say("All vectors thrown out" if unknown else f"{n:,} vectors thrown out")
     return 0
 
 

@@ -25,6 +25,7 @@ from orangecontrib.imagemining.specs import FITS, PRECISIONS, EmbedderSpec
 if TYPE_CHECKING:
     from Orange.data import Table, Variable
 
+    from orangecontrib.imagemining.embedders.engines.choice import EngineChoice
     from orangecontrib.imagemining.specs import Weights
 
 __all__ = ["DESCRIPTION", "HELP", "fill", "run"]
@@ -182,11 +183,17 @@ def _fill_images(group: Any) -> None:
     )
     group.add_argument(
         "--tile",
-        type=int,
+        type=_side,
         default=0,
         metavar="PIXELS",
         help="of whole slides: a row for each tile of that side",
     )
+
+
+def _side(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"'{text}' is no number of pixels")
+    return int(text)
 
 
 def _fill_output(group: Any) -> None:
@@ -347,6 +354,10 @@ class _Job:
         self, table: Table, column: Variable, spec: EmbedderSpec, card: Weights
     ) -> int:
         from orangecontrib.imagemining.embedders.cache import VectorStore, shared_store
+        from orangecontrib.imagemining.embedders.engines.choice import (
+            AUTO,
+            choose_engine,
+        )
         from orangecontrib.imagemining.tables.embedded import embed_in_parts
         from orangecontrib.imagemining.tables.embedding import N_CLASSES
         from orangecontrib.imagemining.tables.widening import ROWS
@@ -362,6 +373,9 @@ class _Job:
         )
         check_size(self.out, table, layout)
         store = VectorStore.in_memory() if options.no_cache else shared_store()
+        engine = foreseen = choose_engine(
+            spec.network, options.engine, spec.precision, spec.views
+        )
         n = len(table)
         n_embedded = n_known = 0
         start = time.monotonic()
@@ -380,6 +394,8 @@ class _Job:
                     cache=store,
                     engine=options.engine,
                 ):
+                    if _kind(part.engines[0]) != _kind(foreseen):
+                        engine = part.engines[0]
                     n_known += part.n_known
                     if part.skipped is not None:
                         skipped.add(part.skipped, column)
@@ -399,6 +415,9 @@ class _Job:
         known = f"; {n_known:,} were known" if n_known else ""
         self._say(f"{seconds:.1f} s, {rate(n, seconds)} images/s{known}")
         self._say(f"Written: {self.out}")
+        other = options.engine not in (AUTO, engine.name) or engine is not foreseen
+        if other or (spec.precision == "fast" and engine.precision == "float32"):
+            self._warn(engine.reason)
         if store.message:
             self._warn(store.message)
         if skipped.n:
@@ -412,6 +431,11 @@ class _Job:
     def _warn(self, text: str) -> None:
         if not self.quiet:
             warn(text)
+
+
+def _kind(engine: EngineChoice) -> tuple[str, str, str]:
+    # what a graphics processor is called is known only once torch is loaded
+    return engine.name, engine.device, engine.precision
 
 
 class _Skipped:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,8 +12,8 @@ from typing import Any
 from orangecontrib.imagemining.embedders.base import Embeddings
 from orangecontrib.imagemining.embedders.catalog import card_of
 from orangecontrib.imagemining.embedders.local import LocalEmbedder
-from orangecontrib.imagemining.exceptions import NoImagesError
-from orangecontrib.imagemining.images import find_images
+from orangecontrib.imagemining.exceptions import FolderNotFoundError, NoImagesError
+from orangecontrib.imagemining.images import find_images, local_path
 from orangecontrib.imagemining.images.sources import escaped
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress, no_progress
 from orangecontrib.imagemining.weights import WEIGHTS, fetch, is_here
@@ -22,6 +23,8 @@ __all__ = ["Embedder", "EmbeddedImages", "Image"]
 #: An image: a path or address as text, which may have words behind a # that say which
 #: part of the file is meant; or a path, which is a whole file whatever it is called.
 Image = str | os.PathLike[str]
+#: One, or a folder; or several. None and NaN, as pandas has them, are no image.
+Images = Image | Iterable[Image | float | None]
 
 
 @dataclass
@@ -33,7 +36,7 @@ class EmbeddedImages(Embeddings):
     vectors : (n images, size) float32; rows of images without a vector are NaN.
     reasons : for each image None, or in words why it has no vector.
     n_known : how many of the vectors were known already, and not computed anew.
-    paths : of the images, or their addresses.
+    paths : of the images, or their addresses; "" where none was given.
     """
 
     paths: list[str] = field(default_factory=list)
@@ -110,14 +113,15 @@ class Embedder:
         """Length of a vector."""
         return self._embedder.size
 
-    def __call__(self, images: Image | Iterable[Image]) -> EmbeddedImages:
+    def __call__(self, images: Images) -> EmbeddedImages:
         """Embed images.
 
         Parameters
         ----------
         images
             Paths or addresses; or one folder, whose images are taken in natural order
-            with those of its sub-folders; or one image.
+            with those of its sub-folders; or one image. Where one of several is None or
+            NaN, so is its vector.
 
         Returns
         -------
@@ -127,7 +131,7 @@ class Embedder:
         Raises
         ------
         FolderError
-            If a folder cannot be searched, or has no images.
+            If a folder is not there, cannot be searched, or has no images.
         WeightsError
             If the network's weights are not on this computer.
         """
@@ -135,9 +139,7 @@ class Embedder:
         result = self._embedder(paths, self.progress)
         return EmbeddedImages(result.vectors, result.reasons, result.n_known, paths)
 
-    def stream(
-        self, images: Image | Iterable[Image], batch: int = 1024
-    ) -> Iterator[EmbeddedImages]:
+    def stream(self, images: Images, batch: int = 1024) -> Iterator[EmbeddedImages]:
         """Embed images a batch at a time, so that memory does not grow with the set.
 
         Parameters
@@ -167,10 +169,14 @@ class Embedder:
             yield self(some)
 
 
-def _paths_of(images: Image | Iterable[Image]) -> list[str]:
+def _paths_of(images: Images) -> list[str]:
     if not isinstance(images, str | os.PathLike):
         return [_source(image) for image in images]
     if not os.path.isdir(images):
+        path = local_path(_source(images))
+        # a name without an ending is that of a folder, which was mistyped
+        if path and not os.path.splitext(path)[1] and not os.path.lexists(path):
+            raise FolderNotFoundError(f"There is no folder {path}")
         return [_source(images)]
     found = find_images(images)
     if not found.paths:
@@ -184,5 +190,9 @@ def _paths_of(images: Image | Iterable[Image]) -> list[str]:
     return [escaped(os.path.join(root, *path.split("/"))) for path in found.paths]
 
 
-def _source(image: Image) -> str:
+def _source(image: Image | float | None) -> str:
+    if image is None or (isinstance(image, float) and math.isnan(image)):
+        return ""
+    if isinstance(image, float):
+        raise TypeError(f"An image is a path or an address, not {image}")
     return image if isinstance(image, str) else escaped(os.fspath(image))

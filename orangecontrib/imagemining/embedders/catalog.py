@@ -152,8 +152,10 @@ def version_of(name: str) -> Hashable:
     try:
         places = [path, card_path(path)]
         places += [path.with_name(part) for part in load_card(path).parts]
+        # a file that is copied over another may have its size and time
         return tuple(
-            (status.st_mtime_ns, status.st_size) for status in map(os.stat, places)
+            (status.st_mtime_ns, status.st_size, status.st_ctime_ns, status.st_ino)
+            for status in map(os.stat, places)
         )
     except (OSError, ValueError, WeightsError):
         return "missing"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
@@ -226,16 +227,19 @@ class LocalEmbedder:
             self._begin_thread,
         )
         report()
-        for outcomes in batches:
-            for outcome in outcomes:
-                row = todo[n_done]
-                result.reasons[row] = outcome.reason
-                if outcome.vectors:
-                    result.vectors[row] = outcome.vectors[self.spec.layer]
-                    result.n_known += not outcome.is_new
-                n_done += 1
-            self._keep(outcomes, keys)
-            report()
+        # what ends the work ends the threads at once, and not when somebody lets go of
+        # the exception
+        with closing(batches):
+            for outcomes in batches:
+                for outcome in outcomes:
+                    row = todo[n_done]
+                    result.reasons[row] = outcome.reason
+                    if outcome.vectors:
+                        result.vectors[row] = outcome.vectors[self.spec.layer]
+                        result.n_known += not outcome.is_new
+                    n_done += 1
+                self._keep(outcomes, keys)
+                report()
 
     def _keep(self, outcomes: list[_Outcome], keys: dict[str, bytes]) -> None:
         self._store.put_many(
@@ -276,6 +280,7 @@ class LocalEmbedder:
                 continue
             try:
                 image = self._open(contents.reader, file)
+                files[place] = replace(contents.after_reading(file), data=None)
                 if self._takes_parts:
                     vectors = self._embed_parts(image, stop)
                     outcomes[place] = _Outcome(files[place], vectors, is_new=True)

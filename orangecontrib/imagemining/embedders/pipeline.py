@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -95,6 +95,12 @@ class Contents:
             return replace(content, digest=self._digest(path, content.stamp))
         return self._whole(content.source, content.stamp)
 
+    def after_reading(self, content: FileContent) -> FileContent:
+        """Return it without its digest if that may not be of what the reader read."""
+        if content.data is None and stamp_of(content.source) != content.stamp:
+            return replace(content, digest=b"")
+        return content
+
     def _whole(self, source: str, stamp: Stamp | None) -> FileContent:
         try:
             data = self.reader.content(source)
@@ -145,8 +151,10 @@ def in_batches(
     size: int,
     waiting: Callable[[], None],
     begin_thread: Callable[[], None],
-) -> Iterator[list[_T]]:
+) -> Generator[list[_T], None, None]:
     """Yield what `embed` makes of the sources, batch after batch, in their order.
+
+    The threads end with it; who does not exhaust it is to close it.
 
     Parameters
     ----------

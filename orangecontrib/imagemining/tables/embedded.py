@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from orangecontrib.imagemining.embedders import (
     check_spec,
     knows_imagenet,
 )
+from orangecontrib.imagemining.embedders.engines.choice import EngineChoice
 from orangecontrib.imagemining.exceptions import UnknownNameError
 from orangecontrib.imagemining.specs import (
     PROBABILITIES,
@@ -51,11 +52,14 @@ class EmbeddingResult:
     skipped : the other rows, with a text column ``reason``; None if there are none.
     n_known : how many images' vectors were known already, and not computed anew; of
         several embedders, those of the one that knew fewest.
+    engines : what ran each embedder's network, and why; where all was known, what
+        would have.
     """
 
     embedded: Table | None
     skipped: Table | None
     n_known: int = 0
+    engines: list[EngineChoice] = field(default_factory=list)
 
 
 def embed_table(
@@ -101,15 +105,19 @@ def embed_table(
         check_spec(each)  # all of them before the first takes its time
     sources = image_sources(table, column)
     results: list[Embeddings] = []
+    engines: list[EngineChoice] = []
     shares: dict[EmbedderSpec, NDArray[np.float32]] = {}
     for number, each in enumerate(specs):
         share = _share(progress, number, len(specs))
         likely = replace(each, layer=PROBABILITIES)
         if classes and knows_imagenet(each.network) and likely not in shares:
-            result, shares[likely] = _with_classes(each, sources, share, options)
+            embedder = LocalEmbedder(each, also=[PROBABILITIES], **options)
+            result, shares[likely] = _with_classes(embedder, sources, share, options)
         else:
-            result = LocalEmbedder(each, **options)(sources, share)
+            embedder = LocalEmbedder(each, **options)
+            result = embedder(sources, share)
         results.append(result)
+        engines.append(embedder.choice)
     reasons = [
         next((reason for reason in of_row if reason is not None), None)
         for of_row in zip(*(result.reasons for result in results), strict=True)
@@ -129,7 +137,7 @@ def embed_table(
     if not good.all():
         why = [reason for reason in reasons if reason is not None]
         skipped = with_reasons(table[~good], why)
-    return EmbeddingResult(embedded, skipped, n_known)
+    return EmbeddingResult(embedded, skipped, n_known, engines)
 
 
 def embed_in_parts(
@@ -182,14 +190,13 @@ def _variables(
 
 
 def _with_classes(
-    spec: EmbedderSpec,
+    embedder: LocalEmbedder,
     sources: list[str | None],
     progress: Progress,
     options: dict[str, Any],
 ) -> tuple[Embeddings, NDArray[np.float32]]:
     """Return the embeddings, and `classes_and_probabilities`."""
-    embedder = LocalEmbedder(spec, also=[PROBABILITIES], **options)
-    likely = LocalEmbedder(replace(spec, layer=PROBABILITIES), **options)
+    likely = LocalEmbedder(replace(embedder.spec, layer=PROBABILITIES), **options)
     n = len(sources)
     result = Embeddings(np.empty((n, embedder.size), np.float32), [])
     values = np.empty((n, 2 * N_CLASSES), np.float32)

@@ -360,6 +360,8 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
                 self.Warning.skipped(n_bad, n_good + n_bad, why)
             else:
                 self.Error.all_skipped(why)
+        if self.place < len(result.engines):
+            self.engine_panel.tell(result.engines[self.place])
         self._finish(result, summary(result, seconds))
 
     def _go_on(self) -> None:

@@ -85,6 +85,24 @@ class GuardedFile:
             self._usable = self._writable = self.path is not None
             self.message = ""
 
+    def remove(self) -> bool:
+        """Delete the file; tell whether it is gone.
+
+        Where the disk is full there is no room even for the note that rows go. Other
+        programs see that it is gone, and begin a new one.
+        """
+        assert self.path is not None
+        with self.lock:
+            self.close()
+            try:
+                for ending in ("", "-wal", "-shm"):
+                    Path(f"{self.path}{ending}").unlink(missing_ok=True)
+            except OSError as ex:
+                _log.info("%s: %s", self.path, ex)
+                return False
+            self.try_again()
+            return True
+
     def close(self) -> None:
         """Close the file, whatever state it is in; it is opened again when needed."""
         with self.lock:

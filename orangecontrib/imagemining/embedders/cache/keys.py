@@ -46,10 +46,11 @@ READING = 2
 #: How long what came from an address counts as what is there.
 SECONDS_AT_ADDRESS = 600
 
-#: Size in bytes and time of change in nanoseconds of a file; of an address, −1 and the
+#: Size in bytes of a file, and a number made of its times; of an address, −1 and the
 #: time when it was asked.
 Stamp = tuple[int, int]
 
+_SPREAD = 0x9E3779B97F4A7C15
 _DIGEST = 20  # bytes; two images that get the same one are not to be expected
 _LARGE = 64 * 2**20
 _N_SAMPLES = 64
@@ -59,7 +60,13 @@ _WITH_COMPANIONS = (".mrxs", ".vms", ".vmu")
 
 
 def stamp_of(source: str) -> Stamp | None:
-    """Return size and time of a source's file, without opening it.
+    """Return what tells a source's file from others, without opening it.
+
+    Besides the size that is the time of its content, and what another file has
+    otherwise that comes in its place by renaming or copying: both keep that time, and
+    pictures of microscopes often have one size. It is the time when the system last
+    changed anything about the file; on Windows, which does not tell it, the file's
+    number.
 
     To be called before the image is read: a file that changes meanwhile then counts as
     changed. Of an address it is the time now. None: there is no file.
@@ -71,7 +78,13 @@ def stamp_of(source: str) -> Stamp | None:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return status.st_size, status.st_mtime_ns
+    return _stamp(status)
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    other = status.st_ino if sys.platform == "win32" else status.st_ctime_ns
+    # both in one number that SQLite can hold; steps of one are no steps of the other
+    return status.st_size, (status.st_mtime_ns * _SPREAD + other) % 2**63
 
 
 def is_fresh(noted: Stamp, now: Stamp) -> bool:
@@ -109,12 +122,13 @@ def content_of_file(path: str | os.PathLike[str]) -> bytes:
         with open(path, "rb") as stream:
             return content_of(stream.read())
     key = os.path.abspath(path) if companions else ""
-    return _sampled(path, key, status.st_size, status.st_mtime_ns)
+    return _sampled(path, key, status.st_mtime_ns, _stamp(status))
 
 
 # the planes of a stack, and the tiles of a slide, are of one file
 @lru_cache(maxsize=16)
-def _sampled(path: str, key: str, size: int, time_ns: int) -> bytes:
+def _sampled(path: str, key: str, time_ns: int, stamp: Stamp) -> bytes:
+    size = stamp[0]
     total = hashlib.sha256(f"{size} {time_ns} {key}".encode("utf8", "surrogateescape"))
     last = max(size - _SAMPLE, 0)
     with open(path, "rb") as stream:
@@ -230,15 +244,14 @@ def _revision(url: str) -> str:
         return ""
 
 
-_CHECKSUMS: dict[tuple[str, int, int], str] = {}
+_CHECKSUMS: dict[tuple[str, Stamp], str] = {}
 _LOCK = threading.Lock()
 
 
 def _checksum(path: Path) -> str:
     """Return the checksum of a file, which is read once as long as it is the same."""
     try:
-        status = os.stat(path)
-        key = (str(path), status.st_size, status.st_mtime_ns)
+        key = (str(path), _stamp(os.stat(path)))
         with _LOCK:
             if key not in _CHECKSUMS:
                 _CHECKSUMS[key] = sha256_of(path)

@@ -248,13 +248,23 @@ class VectorStore:
 
     def clear(self) -> None:
         """Throw out all vectors; the limit stays as it was set."""
+
+        def cleared(file: Database) -> bool:
+            file.clear()
+            return True
+
         with self._file.lock:
             if self._memory is not None:
                 self._memory.close()
             self._memory = None
             self._file.try_again()
-            if self.path is not None and self.path.exists():
-                self._file.attempt(Database.clear, writes=True)
+            if self.path is None or not self.path.exists():
+                return
+            limit = self._file.attempt(lambda file: file.setting("limit"))
+            if self._file.attempt(cleared, writes=True) or not self._file.message:
+                return
+            if self._file.remove() and limit is not None:
+                self._file.attempt(lambda file: file.set_setting("limit", limit), True)
 
     def close(self) -> None:
         """Close the file; it is opened again when it is needed."""

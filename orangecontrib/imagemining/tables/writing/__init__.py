@@ -251,9 +251,14 @@ def replacing(path: Path, force: bool = False) -> Iterator[Path]:
 
 
 def _temporary(path: Path) -> Path:
-    # The ending stays, as writers go by it. Not tempfile's names: those files may be
-    # read by nobody else.
-    return path.with_name(f".{os.getpid()}-{path.name}")
+    # The ending stays, as writers go by it; they know it in small letters. Not
+    # tempfile's names: those files may be read by nobody else.
+    name = path.name
+    for ending in sorted(ENDINGS, key=len, reverse=True):
+        if name.lower().endswith(ending):
+            name = name[: -len(ending)] + ending
+            break
+    return path.with_name(f".{os.getpid()}-{name}")
 
 
 def _explained(path: Path, ex: OSError) -> SaveError:

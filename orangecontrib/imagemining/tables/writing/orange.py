@@ -17,6 +17,7 @@ from orangecontrib.imagemining.tables.writing.base import Layout, VectorWriter
 
 __all__ = ["EXCEL_LETTERS", "ExcelWriter", "PickleWriter", "TextWriter"]
 
+_COMPRESSED = (".gz", ".bz2", ".xz")
 #: Of a cell.
 EXCEL_LETTERS = 32_767
 
@@ -24,8 +25,8 @@ EXCEL_LETTERS = 32_767
 class TextWriter(VectorWriter):
     def __init__(self, path: Path, layout: Layout) -> None:
         super().__init__(path, layout)
-        is_csv = ".csv" in path.suffixes[-2:]
-        self._format = CSVReader if is_csv else TabReader
+        kind = next(each for each in reversed(path.suffixes) if each not in _COMPRESSED)
+        self._format = CSVReader if kind == ".csv" else TabReader
         self._file: IO[str] = self._format.open(
             str(path), mode="wt", newline="", encoding="utf-8"
         )

@@ -119,10 +119,13 @@ class CachePanel(QWidget):
         """Throw out all vectors, if the user wants that."""
         if self.facts is None:
             return
+        what = self.facts.describe().partition(" of ")[0]
+        if not self.facts.n_vectors:
+            what = "all that is kept"  # a disk may be too full to count it
         answer = QMessageBox.question(
             self,
             "Clear the Cache",
-            f"Throw out {self.facts.describe().partition(' of ')[0]}?\n\n"
+            f"Throw out {what}?\n\n"
             "They are of all workflows. What is needed again is computed again; images"
             " and tables stay as they are.",
             QMessageBox.StandardButton.Yes | QMessageBox.StandardButton.No,
@@ -160,7 +163,7 @@ class CachePanel(QWidget):
         self.label.setText(text)
         self.label.setToolTip(text)
         self.button.setEnabled(True)
-        self.clear_action.setEnabled(facts.n_vectors > 0)
+        self.clear_action.setEnabled(facts.n_vectors > 0 or bool(facts.message))
         self.limit_action.setEnabled(not facts.limit_is_fixed)
         self.limit_action.setText(
             "Limit is set by IMAGEMINING_CACHE_BYTES"

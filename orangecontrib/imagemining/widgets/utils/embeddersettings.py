@@ -14,6 +14,8 @@ def repair(settings: dict[str, Any]) -> None:
             del settings[name]
     if not isinstance(settings.get("fast", False), bool):
         del settings["fast"]
+    if not isinstance(settings.get("place", 0), int):
+        del settings["place"]
     others = settings.get("others", [])
     if not isinstance(others, list):
         others = settings["others"] = []

@@ -114,9 +114,15 @@ class EnginePanel(QWidget):
             lambda: engine_facts(network, wanted, views, precision), self._show
         )
 
+    def tell(self, choice: EngineChoice) -> None:
+        """Say what has run the network: it may be another than was foreseen."""
+        self.note.setText(f"{choice.reason}.")
+
     def _on_engine(self) -> None:
-        # the vectors stay what they are: nothing is computed anew
         self.refresh()
+        # exact vectors stay what they are: nothing is computed anew
+        if self._master.fast:
+            self._on_choice()
 
     def _on_fast(self, checked: bool) -> None:
         self._master.fast = checked
