@@ -625,9 +625,17 @@ def test_notes_that_orange_would_take_for_ours(
 # other processes ---------------------------------------------------------------
 
 
+# what runs in the background of a shell, as tests may, has Ctrl-C ignored
+START = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("orangecontrib.imagemining", run_name="__main__", alter_sys=True)
+"""
+
+
 def run_embed(*arguments: str | Path) -> subprocess.Popen[str]:
     """Start the command."""
-    program = [sys.executable, "-m", "orangecontrib.imagemining", "embed"]
+    program = [sys.executable, "-c", START, "embed"]
     return subprocess.Popen(
         [*program, *map(str, arguments)],
         stdout=subprocess.PIPE,
