@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
@@ -162,3 +163,23 @@ def test_only_the_last_question_is_answered(application: QApplication) -> None:
     application.processEvents()
     assert answers == [40]
     parent.background.stop()
+
+
+def test_closing_does_not_wait_for_what_takes_long(application: QApplication) -> None:
+    panel = CachePanel(lambda message: None)
+    background = Background(panel)
+    released, ended = threading.Event(), threading.Event()
+    answers: list[None] = []
+
+    def shrink() -> None:
+        released.wait(20)
+        ended.set()
+
+    background.ask(shrink, answers.append)
+    background.stop()
+    assert not ended.is_set()
+    released.set()
+    assert ended.wait(20)
+    application.processEvents()
+    assert answers == []
+    panel.background.stop()
