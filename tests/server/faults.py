@@ -70,6 +70,9 @@ class BadConnection:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # what was broken off is closed in the loop's next rounds: it must have them
+        for _ in range(5):
+            await asyncio.sleep(0)
 
     def _strikes(self, kind: str) -> bool:
         if self._chance.random() >= getattr(self.faults, kind):
