@@ -17,7 +17,6 @@ from orangecontrib.imagemining.exceptions import (
     PatternError,
     UnknownNameError,
 )
-from orangecontrib.imagemining.server import command as serve
 
 _COMMANDS = {
     "run": run,
@@ -25,7 +24,6 @@ _COMMANDS = {
     "networks": networks,
     "weights": weights,
     "cache": cache,
-    "serve": serve,
 }
 
 
