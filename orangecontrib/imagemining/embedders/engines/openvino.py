@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from orangecontrib.imagemining.embedders.engines import quiet
 from orangecontrib.imagemining.embedders.engines.exported import exported_network
 from orangecontrib.imagemining.embedders.engines.graph import with_outputs_only
+from orangecontrib.imagemining.embedders.pipeline import n_cores
 
 __all__ = ["OpenVinoEngine"]
 
@@ -78,12 +78,11 @@ class OpenVinoEngine:
         with self._lock:
             if layers not in self._compiled:
                 content = with_outputs_only(exported_network(self._network), layers)
-                n_cores = os.cpu_count() or 1
                 settings = {
                     "INFERENCE_PRECISION_HINT": self._precision,
                     # a core for each thread that calls
-                    "NUM_STREAMS": n_cores,
-                    "INFERENCE_NUM_THREADS": n_cores,
+                    "NUM_STREAMS": n_cores(),
+                    "INFERENCE_NUM_THREADS": n_cores(),
                 }
                 model = self._core.read_model(io.BytesIO(content))
                 self._compiled[layers] = self._core.compile_model(

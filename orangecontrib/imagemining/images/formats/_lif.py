@@ -26,20 +26,16 @@ from orangecontrib.imagemining.images.formats._pixels import (
     told_bits,
 )
 from orangecontrib.imagemining.images.limits import Limits
+from orangecontrib.imagemining.images.sources import COLOURS
 
 __all__ = ["LifFile", "open_lif"]
 
 _DAMAGED = "The LIF file is damaged"
 _LUTS = {
-    "grey": (255, 255, 255),
-    "gray": (255, 255, 255),
-    "red": (255, 0, 0),
-    "green": (0, 255, 0),
-    "blue": (0, 0, 255),
-    "cyan": (0, 255, 255),
-    "magenta": (255, 0, 255),
-    "yellow": (255, 255, 0),
+    name: (round(255 * red), round(255 * green), round(255 * blue))
+    for name, (red, green, blue) in COLOURS.items()
 }
+_LUTS["gray"] = _LUTS["grey"]  # as Leica writes it
 _IMAGE = "./Data/Image/ImageDescription"
 
 
