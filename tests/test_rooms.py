@@ -35,6 +35,7 @@ def loaded_after(statement: str) -> set[str]:
         ("embedders", (*QT_AND_ORANGE, "torch", "httpx")),
         ("embedders.engines.pytorch", (*QT_AND_ORANGE, "httpx")),
         ("embedders.engines.runtime", (*QT_AND_ORANGE, "torch", "httpx")),
+        ("server.command", (*QT_AND_ORANGE, "torch", "httpx", "starlette", "uvicorn")),
         ("commands.embed", (*QT_AND_ORANGE, "numpy", "torch", "PIL", "httpx")),
         ("embedders.engines.onnx", (*QT_AND_ORANGE, "torch", "httpx")),
         ("embedders.catalog", (*QT_AND_ORANGE, "torch", "onnxruntime", "timm")),

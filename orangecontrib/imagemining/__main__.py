@@ -17,6 +17,7 @@ from orangecontrib.imagemining.exceptions import (
     PatternError,
     UnknownNameError,
 )
+from orangecontrib.imagemining.server import command as serve
 
 _COMMANDS = {
     "run": run,
@@ -24,6 +25,7 @@ _COMMANDS = {
     "networks": networks,
     "weights": weights,
     "cache": cache,
+    "serve": serve,
 }
 
 

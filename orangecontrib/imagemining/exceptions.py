@@ -21,6 +21,8 @@
     ├── UnknownNameError          no network, layer or option of that name
     ├── WeightsError              a network's weights are missing or wrong
     ├── ReportError               a report, or a part of it, cannot be made
+    ├── ServerError               an embedding server cannot be reached, or refuses
+    │   └── ProtocolError         what it sent, or was sent, makes no sense
     └── TaskCancelled             the user asked to stop
 
 The message of each says what happened and what to do, in words for a user.
@@ -114,6 +116,14 @@ class WeightsError(ImageMiningError):
 
 class ReportError(ImageMiningError):
     """The report, or a part of it, cannot be made."""
+
+
+class ServerError(ImageMiningError):
+    """An embedding server cannot be started or reached, or refuses what is asked."""
+
+
+class ProtocolError(ServerError):
+    """What travelled between an embedding server and its client makes no sense."""
 
 
 class TaskCancelled(ImageMiningError):
