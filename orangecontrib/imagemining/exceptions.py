@@ -20,6 +20,7 @@
     ├── GridError                 images cannot be laid out on a grid
     ├── UnknownNameError          no network, layer or option of that name
     ├── WeightsError              a network's weights are missing or wrong
+    ├── TrainingError             a network cannot be trained, or not as planned
     ├── ReportError               a report, or a part of it, cannot be made
     ├── ServerError               an embedding server cannot be reached, or refuses
     │   └── ProtocolError         what it sent, or was sent, makes no sense
@@ -112,6 +113,10 @@ class UnknownNameError(ImageMiningError, ValueError):
 
 class WeightsError(ImageMiningError):
     """A network's weights are missing, or are not the published ones."""
+
+
+class TrainingError(ImageMiningError):
+    """A network cannot be trained on these images, or not as it is planned."""
 
 
 class ReportError(ImageMiningError):

@@ -127,6 +127,9 @@ class Weights:
     plain_columns : beginning of the columns' names where they must equal, for Orange,
         those that another add-on wrote (see `tables.embedding`); "" for names that
         tell network and layer.
+    fit : one of `FITS`: how images met its shape in training, as far as that is known.
+    classes : what its logits stand for, in their order, where somebody trained it; of
+        networks trained on ImageNet `embedders.class_names` tells.
     """
 
     title: str
@@ -150,6 +153,8 @@ class Weights:
     views: tuple[int, ...] = VIEWS
     advice: str = ""
     plain_columns: str = ""
+    fit: str = "stretch"
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -182,8 +187,14 @@ class EmbedderSpec:
 
 
 def _short(network: str) -> str:
-    """Return the name without where it is from: "timm:", or an ONNX file's folder."""
+    """Return the name without where it is from.
+
+    That is "timm:", or an ONNX file's folder, or the digits that tell a trained network
+    from others of its title.
+    """
     if ":" not in network:
         return network
+    if network.startswith("trained:"):
+        return network.partition(":")[2].rpartition("-")[0]
     name = network.partition(":")[2].replace("\\", "/")
     return name.rpartition("/")[2].removesuffix(".onnx")

@@ -216,7 +216,7 @@ def made_up(monkeypatch: pytest.MonkeyPatch, own_home: Path):  # type: ignore[no
         monkeypatch.setattr(
             pytorch, "create_network", lambda name, num_classes: deepcopy(built)
         )
-        monkeypatch.setattr(exported, "identity_of", lambda weights: "made up")
+        monkeypatch.setattr(exported, "identity_for", lambda name: "made up")
         monkeypatch.setattr(pytorch, "_ENGINES", {})
         return name
 
@@ -436,7 +436,7 @@ def test_files_are_kept_apart_by_weights_and_torch(
     paths = {exported.export_path(SQUEEZENET), exported.export_path("squeezenet1_0")}
     monkeypatch.setattr(exported.metadata, "version", lambda package: "99")
     paths.add(exported.export_path(SQUEEZENET))
-    monkeypatch.setattr(exported, "identity_of", lambda weights: "others")
+    monkeypatch.setattr(exported, "identity_for", lambda name: "others")
     paths.add(exported.export_path(SQUEEZENET))
     assert len(paths) == 4
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from orangecontrib.imagemining.exceptions import ImageError
 from orangecontrib.imagemining.networks import Network, create_network
 from orangecontrib.imagemining.networks._blocks import ConvBN, Paths
 from orangecontrib.imagemining.networks.inception_resnet import (
@@ -84,10 +83,14 @@ def test_auxiliary_classifier_is_that_of_figure_8() -> None:
     assert shapes == [(128, 5, 5), (768, 1, 1)]
 
 
-def test_auxiliary_classifier_says_what_it_needs() -> None:
-    x = torch.empty(2, 3, 400, 298, device="meta")
-    with pytest.raises(ImageError, match="298 × 400 pixels .* 299 × 299"):
-        build("inception_v3").forward_training(x)
+def test_auxiliary_classifier_sees_small_images_too() -> None:
+    x = torch.empty(2, 3, 75, 298, device="meta")
+    logits, auxiliary = build("inception_v3").forward_training(x)
+    assert logits.shape == auxiliary.shape == (2, 1000)
+
+
+def test_auxiliary_classifier_can_be_left_out() -> None:
+    x = torch.empty(2, 3, 299, 299, device="meta")
     without = build("inception_v3", auxiliary=False)
     (logits,) = without.forward_training(x)
     assert logits.shape == (2, 1000)
@@ -152,3 +155,43 @@ def test_dropout_in_training_only(name: str) -> None:
         network.eval()
         vector = network.forward_head(features, pre_logits=True)
     assert torch.equal(vector, features.flatten(1))
+
+
+NARROW = ["inception_v3", "inception_v4", "inception_resnet_v1", "inception_resnet_v2"]
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_narrow_networks_have_that_share_of_each_layer(name: str) -> None:
+    whole, narrow = (
+        build(name, num_classes=16),
+        build(name, num_classes=1, width=0.0625),
+    )
+    ours = dict(narrow.state_dict())
+    for key, tensor in whole.state_dict().items():
+        expected = [
+            n if n == 3 and key.endswith("weight") else n / 16 for n in tensor.shape[:2]
+        ]
+        assert list(ours[key].shape[:2]) == expected, key
+    assert narrow.stage_sizes == [n // 16 for n in whole.stage_sizes]
+    x = torch.empty(2, 3, 96, 80, device="meta")
+    assert all(y.shape == (2, 1) for y in narrow.train().forward_training(x))
+    assert [layer.size for layer in narrow.layers()][1:] == [
+        layer.size // 16 for layer in whole.layers()
+    ][1:]
+    narrow.reset_classifier(5)
+
+
+@pytest.mark.parametrize("width", [0.3, 0, -1])
+def test_widths_that_give_no_whole_numbers_are_refused(width: float) -> None:
+    for name in NARROW:
+        with pytest.raises(ValueError, match="multiple of 1/16"):
+            build(name, width=width)
+
+
+@pytest.mark.parametrize("name", ["inception_resnet_v1", "inception_resnet_v2"])
+def test_builders_take_scales(name: str) -> None:
+    for scales, expected in (([0.1, 0.2, 0.3], {0.1, 0.2, 0.3, 1}), (0.3, {0.3, 1})):
+        modules = build(name, width=0.0625, scales=scales).modules()
+        assert {m.scale for m in modules if isinstance(m, Residual)} == expected
+    with pytest.raises(ValueError, match="three scales, not 2"):
+        build(name, width=0.0625, scales=[0.1, 0.2])

@@ -150,6 +150,7 @@ def test_all_families_are_there() -> None:
         *("inception_resnet_v1", "inception_resnet_v2", "inception_v3", "inception_v4"),
         *(f"resnet{depth}" for depth in (18, 34, 50, 101, 152)),
         *(f"resnet{depth}_cifar" for depth in (20, 32, 56, 110)),
+        "resnet_cifar",
         *("squeezenet1_0", "squeezenet1_1", "squeezenet_imageanalytics"),
         *(f"squeezenet1_0_{kind}_bypass" for kind in ("simple", "complex")),
         "toy",

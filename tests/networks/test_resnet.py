@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from orangecontrib.imagemining.networks import create_network
 from orangecontrib.imagemining.networks.resnet import Basic, ResNet
@@ -75,3 +76,42 @@ def test_training_differs_from_evaluation() -> None:
         torch.testing.assert_close(first, network(x))
         torch.testing.assert_close(first[:2], network(x[:2]))
     assert not torch.allclose(training, first)
+
+
+@pytest.mark.parametrize(("n", "width"), [(1, 16), (3, 8), (5, 16)])
+def test_depth_and_width_of_cifars_form(n: int, width: int) -> None:
+    network = create_network("resnet_cifar", n=n, width=width)
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) + 1 == 6 * n + 2
+    assert network.stage_sizes == [width, 2 * width, 4 * width]
+    # section 4.2: 32, 16 and 8 positions a side
+    stages = network.forward_stages(torch.zeros(1, 3, 32, 32))
+    assert [stage.shape[1:] for stage in stages] == [
+        (width, 32, 32),
+        (2 * width, 16, 16),
+        (4 * width, 8, 8),
+    ]
+
+
+def test_papers_depth_is_the_same_network() -> None:
+    shapes = [
+        {key: value.shape for key, value in create_network(name).state_dict().items()}
+        for name in ("resnet_cifar", "resnet20_cifar")
+    ]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("options", [{"n": 0}, {"width": 0}])
+def test_networks_of_nothing_are_refused(options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="1 at least"):
+        create_network("resnet_cifar", **options)
+
+
+def test_features_are_dropped_out_in_training_alone() -> None:
+    torch.manual_seed(0)
+    network = create_network("resnet_cifar", n=1, dropout=0.5).train()
+    features = torch.ones(1, 64, 1, 1)
+    plain = network.fc(torch.ones(1, 64))  # type: ignore[operator]
+    assert not torch.equal(network.forward_head(features), plain)
+    torch.testing.assert_close(network.eval().forward_head(features), plain)
+    assert torch.equal(network.forward_head(features, True), torch.ones(1, 64))

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from orangecontrib.imagemining.networks import create_network
 from orangecontrib.imagemining.networks.squeezenet import Fire, SqueezeNet
@@ -221,3 +222,51 @@ def test_variant_of_the_old_add_on() -> None:
         torch.nn.init.zeros_(last.weight)
         torch.nn.init.constant_(last.bias, -3)
         assert (network(torch.zeros(1, 3, 75, 75)) == -3).all()
+
+
+def test_small_images_keep_their_size_at_first() -> None:
+    network = SqueezeNet("1.0", 10, small_images=True).eval()
+    first = network.features[0]
+    assert isinstance(first, nn.Conv2d)
+    assert (first.kernel_size, first.stride, first.padding) == ((3, 3), (1, 1), (1, 1))
+    with torch.inference_mode():
+        stages = network.forward_stages(torch.zeros(1, 3, 32, 32))
+        # pooling, rounded up, three times: 16, 8, 4
+        assert [stage.shape[2] for stage in stages] == [8, 8, 4]
+        least = torch.zeros(1, 3, network.min_size, network.min_size)
+        assert network(least).shape == (1, 10)
+    network.min_size -= 1
+    with pytest.raises(RuntimeError), torch.inference_mode():
+        network(least[:, :, 1:, 1:])
+
+
+@pytest.mark.parametrize("name", ["squeezenet1_0", "squeezenet1_1"])
+def test_designs_are_those_of_the_class(name: str) -> None:
+    options = {
+        **{"base_e": 16, "incr_e": 8, "freq": 4, "pct_3x3": 0.25},
+        **{"squeeze_ratio": 0.5, "bypass": "complex", "last_relu": False},
+    }
+    network = create_network(name, num_classes=3, small_images=True, **options)
+    assert isinstance(network, SqueezeNet)
+    version = "1.0" if name == "squeezenet1_0" else "1.1"
+    same = SqueezeNet(version, 3, small_images=True, **options)  # type: ignore[arg-type]
+    shapes = [
+        {key: value.shape for key, value in each.state_dict().items()}
+        for each in (network, same)
+    ]
+    assert shapes[0] == shapes[1]
+    assert isinstance(network.classifier[2], nn.Identity)
+    fire = network.features[3]
+    assert isinstance(fire, Fire)
+    widths = [c.out_channels for c in (fire.squeeze, fire.expand1x1, fire.expand3x3)]
+    assert widths == [8, 12, 4]
+
+
+def test_without_the_last_relu_mean_and_classifier_commute() -> None:
+    torch.manual_seed(0)
+    network = create_network("squeezenet1_1", num_classes=4, last_relu=False).eval()
+    with torch.inference_mode():
+        vectors = network.embed(torch.randn(2, 3, 60, 70), ["features", "logits"])
+        last = network.classifier[1]  # type: ignore[index]
+        logits = vectors["features"] @ last.weight[:, :, 0, 0].T + last.bias
+    torch.testing.assert_close(vectors["logits"], logits, atol=1e-5, rtol=1e-4)

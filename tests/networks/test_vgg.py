@@ -200,3 +200,56 @@ def test_dropout_in_training_only() -> None:
         values = network.forward_head(torch.ones(64, 512, 7, 7), pre_logits=True)
     assert [m.p for m in network.modules() if isinstance(m, nn.Dropout)] == [0.5, 0.5]
     assert (values == 0).float().mean() > 0.4
+
+
+def test_width_narrows_all_layers() -> None:
+    with torch.device("meta"):
+        network = create_network("vgg16", num_classes=10, width=0.25)
+    assert network.stage_sizes == [16, 32, 64, 128, 128]
+    assert network.num_features == 1024
+    assert isinstance(network, VGG)
+    assert [m.in_features for m in network.classifier if isinstance(m, nn.Linear)] == [
+        *(7 * 7 * 128, 1024, 1024)
+    ]
+    with pytest.raises(ValueError, match="no filters"):
+        VGG("A", width=0.001)
+
+
+def test_small_images_need_no_giant_layers() -> None:
+    torch.manual_seed(0)
+    network = VGG("A", 10, small_images=True, width=0.25).eval()
+    assert [m.in_features for m in network.classifier if isinstance(m, nn.Linear)] == [
+        *(128, 128, 128)
+    ]
+    x = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        features = network.forward_features(x)
+        assert features.shape == (2, 128, 1, 1)
+        vector = network.classifier(features.flatten(1))
+        torch.testing.assert_close(network(x), vector)
+        # applied everywhere it is the same, where there is one place
+        torch.testing.assert_close(network.score_map(x)[:, :, 0, 0], vector)
+
+
+def test_batch_normalisation_goes_along_into_deeper_nets() -> None:
+    shallow, deep = small(batch_norm=True), small("D", batch_norm=True)
+    for module in shallow.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean)  # type: ignore[arg-type]
+    before = [layer.running_mean for layer in deep.features if is_norm(layer)]
+    before = [mean.clone() for mean in before]
+    deep.initialise_from(shallow)
+    theirs = [layer.running_mean for layer in shallow.features if is_norm(layer)]
+    own = [layer.running_mean for layer in deep.features if is_norm(layer)]
+    # conv1_1, conv2_1, conv3_1 and conv3_2 of 13
+    for place, source in {0: 0, 2: 1, 4: 2, 5: 3}.items():
+        assert torch.equal(own[place], theirs[source])
+    for place in (1, 3, 6, 7):
+        assert torch.equal(own[place], before[place])
+    plain = small("D")
+    plain.initialise_from(shallow)
+    torch.testing.assert_close(plain.features[0].weight, shallow.features[0].weight)
+
+
+def is_norm(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.BatchNorm2d)

@@ -6,8 +6,10 @@ import asyncio
 import random
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+
+_ROUNDS = 20  # of the loop without anything new, after which nothing comes any more
 
 
 @dataclass
@@ -20,6 +22,7 @@ class Faults:
     delay : of a piece being held back, up to `longest` seconds.
     cut : of the connection ending within a piece.
     garble : of a byte being changed.
+    pace : seconds that each piece takes, to both sides.
     """
 
     drop: float = 0.0
@@ -27,6 +30,7 @@ class Faults:
     longest: float = 0.2
     cut: float = 0.0
     garble: float = 0.0
+    pace: float = 0.0
 
 
 class BadConnection:
@@ -34,7 +38,7 @@ class BadConnection:
 
     def __init__(self, target: tuple[str, int], faults: Faults, seed: int = 0) -> None:
         self.target, self.faults = target, faults
-        self.counts = {"drop": 0, "delay": 0, "cut": 0, "garble": 0}
+        self.counts = {"drop": 0, "delay": 0, "cut": 0, "garble": 0, "refused": 0}
         self.port = 0
         self._chance = random.Random(seed)
         self._ready = threading.Event()
@@ -66,13 +70,16 @@ class BadConnection:
         self._ready.set()
         await self._end.wait()
         server.close()
-        await asyncio.sleep(0)  # connections of this moment become tasks
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        # what was broken off is closed in the loop's next rounds: it must have them
-        for _ in range(5):
+        # a connection that was accepted just now becomes a task some rounds later, and
+        # what is broken off is closed some rounds later, too
+        n_quiet = 0
+        told: set[asyncio.Task[None]] = set()
+        while n_quiet < _ROUNDS:
             await asyncio.sleep(0)
+            n_quiet = 0 if self._tasks else n_quiet + 1
+            for task in self._tasks - told:
+                task.cancel()  # once: the second time would break off its tidying up
+            told |= self._tasks
 
     def _strikes(self, kind: str) -> bool:
         if self._chance.random() >= getattr(self.faults, kind):
@@ -92,13 +99,17 @@ class BadConnection:
         except (OSError, asyncio.CancelledError):
             pass
         finally:
-            self._tasks.discard(task)
             writer.transport.abort()
+            self._tasks.discard(task)
 
     async def _connect(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        there, back = await asyncio.open_connection(*self.target)
+        try:
+            there, back = await asyncio.open_connection(*self.target)
+        except OSError:
+            self.counts["refused"] += 1
+            return
         ways = [
             asyncio.ensure_future(self._pass(reader, back)),
             asyncio.ensure_future(self._pass(there, writer)),
@@ -106,15 +117,23 @@ class BadConnection:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            back.transport.abort()
             for way in ways:
                 way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            back.transport.abort()
+            await asyncio.wait(ways)
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
+        with suppress(OSError):
+            await self._pass_on(reader, writer)
+
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         while piece := await reader.read(16 * 1024):
+            if self.faults.pace:
+                await asyncio.sleep(self.faults.pace)
             if self._strikes("delay"):
                 await asyncio.sleep(self._chance.random() * self.faults.longest)
             if self._strikes("garble"):

@@ -6,7 +6,8 @@ import io
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,10 +28,20 @@ from orangecontrib.imagemining.server.logs import Log
 from orangecontrib.imagemining.server.service import Service
 from orangecontrib.imagemining.server.serving import Server
 from orangecontrib.imagemining.server.settings import Settings
+from orangecontrib.imagemining.specs import Preprocess
 from orangecontrib.imagemining.weights import WEIGHTS, weights_folder
+from orangecontrib.imagemining.weights.image_network import ImageNetwork, NetworkCard
 from orangecontrib.imagemining.weights.tensors import shapes_of
 
-SECONDS = 60.0  # after which a test that waits has failed
+SECONDS = 180.0  # after which a test that waits has failed
+# where the tests' computer is slow, its servers are not to take its clients for slow
+_PATIENCE = (
+    "arrive_seconds",
+    "header_seconds",
+    "idle_seconds",
+    "patience",
+    "request_seconds",
+)
 
 
 class Recorder(Log):
@@ -92,7 +103,13 @@ class Running:
 
     def is_serving(self) -> bool:
         """Tell whether an image is still embedded as it should be."""
-        answer = self.client.post("/image/squeezenet1_1", content=png(0))
+        # on a connection of its own: an open one may be about to be closed
+        answer = httpx.post(
+            f"{self.address}/image/squeezenet1_1",
+            content=png(0),
+            timeout=SECONDS,
+            trust_env=False,
+        )
         return answer.status_code == 200 and len(answer.json()["embedding"]) == 512
 
 
@@ -100,8 +117,8 @@ class Running:
 def running(**settings: Any) -> Iterator[Running]:
     """Run a server in a thread; its port is any free one."""
     log = Recorder()
-    settings = {"port": 0, "networks": ("squeezenet1_1",), "threads": 2, **settings}
-    chosen = Settings(**settings)
+    usual = {"port": 0, "networks": ("squeezenet1_1",), "threads": 2}
+    chosen = Settings(**{**usual, **dict.fromkeys(_PATIENCE, 600.0), **settings})
     chosen.check()
     service = Service(chosen, log=log)
     server = Server(service)
@@ -109,14 +126,25 @@ def running(**settings: Any) -> Iterator[Running]:
     thread.start()
     try:
         log.wait_for("started")
-        log.wait_for("ready")
+        with log._more:  # a large network takes a while to be prepared
+            assert log._more.wait_for(lambda: log.lines("ready"), 10 * SECONDS), (
+                log.text
+            )
         run = Running(server, service, log)
-        yield run
-        run.client.close()
+        with run.client:
+            yield run
     finally:
         server.close()
         thread.join(SECONDS)
         assert not thread.is_alive()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until something is so that nobody tells."""
+    end, pause = time.monotonic() + SECONDS, threading.Event()
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        pause.wait(0.01)
 
 
 def png(seed: int, size: tuple[int, int] = (40, 30)) -> bytes:
@@ -162,3 +190,25 @@ def make_up_weights(name: str) -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, place)
     return place
+
+
+def made_up_network(architecture: str, side: int, **options: Any) -> ImageNetwork:
+    """Return a network as if it had been trained, for images of side² pixels."""
+    import torch
+
+    from orangecontrib.imagemining.networks import create_network
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        built = create_network(architecture, num_classes=3, **options)
+    card = NetworkCard(
+        title="Cells & more",
+        architecture=architecture,
+        classes=("round", "long", "broken"),
+        preprocess=Preprocess((side, side), (0.5,) * 3, (0.25,) * 3),
+        options=options,
+        license="MIT",
+        trained_on="cells",
+    )
+    tensors = {key: t.detach().numpy() for key, t in built.state_dict().items()}
+    return ImageNetwork(card, tensors)

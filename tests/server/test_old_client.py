@@ -1,6 +1,7 @@
 """Orange3-ImageAnalytics itself, unchanged, against our server.
 
-Runs where the environment variable IMAGEMINING_OLD_PYTHON names a Python that has it.
+Runs where the environment variable IMAGEMINING_OLD_PYTHON names a Python that has it,
+or where this Python has it.
 """
 
 from __future__ import annotations
@@ -8,8 +9,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
 
 import numpy as np
 import pytest
@@ -18,15 +23,17 @@ from servers import Running, cosines, make_up_weights, running
 
 from orangecontrib.imagemining.embedders import LocalEmbedder
 from orangecontrib.imagemining.embedders.cache import VectorStore
+from orangecontrib.imagemining.server.guard import Guard
 from orangecontrib.imagemining.server.tokens import Tokens
 from orangecontrib.imagemining.specs import EmbedderSpec
 
-PYTHON = os.environ.get("IMAGEMINING_OLD_PYTHON", "")
+HERE = sys.executable if find_spec("orangecontrib.imageanalytics") else ""
+PYTHON = os.environ.get("IMAGEMINING_OLD_PYTHON", HERE)
 TOKEN = "a-token-of-the-tests"
 N_IMAGES = 300
 
 pytestmark = pytest.mark.skipif(
-    not PYTHON, reason="IMAGEMINING_OLD_PYTHON names no Python with that add-on"
+    not PYTHON, reason="that add-on is not here, see IMAGEMINING_OLD_PYTHON"
 )
 
 # The add-on embeds by SqueezeNet itself, and sends images to the server for all other
@@ -43,6 +50,23 @@ with image_embedder.ImageEmbedder(model=name) as embedder:
     vectors = embedder(paths, callback=told.append)
 json.dump([vectors, len(told)], sys.stdout)
 """
+
+
+#: What it says of the computer and of itself, as it came.
+told: list[bytes] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _noting() -> Iterator[None]:
+    call = Guard.__call__
+
+    async def noted(guard: Guard, scope: Any, receive: Any, send: Any) -> None:
+        told.append(scope.get("query_string", b""))
+        await call(guard, scope, receive, send)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Guard, "__call__", noted)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +142,14 @@ def test_no_image_is_missing(
         [cosines(expected, got[[row] * 20]).argmax() for row in range(20)]
     )
     assert (nearest == np.arange(20)).mean() > 0.9
-    assert "session=" not in server.log.text
-    assert TOKEN not in server.log.text
+    log, figures = server.log.text, server.service.metrics.text()
+    asked = [parse_qs(query.decode()) for query in told if query]
+    assert len(asked) >= N_IMAGES
+    for word in ("machine", "session"):
+        (values,) = {tuple(query[word]) for query in asked[-N_IMAGES:]}
+        for text in (word, *values):
+            assert text not in log and text not in figures
+    assert TOKEN not in log
 
 
 def test_what_it_cannot_have_is_skipped(

@@ -17,10 +17,11 @@ import httpx
 import numpy as np
 import pytest
 from conftest import picture
-from servers import SECONDS, Running, asking, running
+from servers import SECONDS, Running, asking, made_up_network, png, running
 
 from orangecontrib.imagemining.server.page import page
 from orangecontrib.imagemining.server.tokens import Tokens
+from orangecontrib.imagemining.weights.network_file import save_network
 
 TOKEN = "a-token-of-the-tests"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -61,7 +62,10 @@ class Browser:
 
         try:
             address = self._address()
-            targets = httpx.get(f"http://{address}/json", trust_env=False).json()
+            found = httpx.get(
+                f"http://{address}/json", timeout=SECONDS, trust_env=False
+            )
+            targets = found.json()
             (target,) = [each for each in targets if each["type"] == "page"]
             place = target["webSocketDebuggerUrl"]
             with connect(place, max_size=2**26, proxy=None) as self._socket:
@@ -105,7 +109,7 @@ class Browser:
         """Wait until an expression is true in the page."""
         self.evaluate(
             "new Promise((good, bad) => {"
-            " const end = Date.now() + 60000; (function f() {"
+            f" const end = Date.now() + {1000 * SECONDS}; (function f() {{"
             f" if ({condition}) good(true);"
             " else if (Date.now() > end) bad(new Error(document.body.innerText));"
             " else setTimeout(f, 20); })(); })"
@@ -209,6 +213,35 @@ def test_dropped_image_is_told_about(
     assert all(url.startswith(("blob:", "data:")) for url in outside)
     if folder := os.environ.get("IMAGEMINING_SHOTS"):
         take_pictures(browser, Path(folder))
+
+
+@in_browser
+def test_trained_network_has_its_own_classes(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "cells.safetensors"
+    save_network(made_up_network("toy", 32), path)
+    image = tmp_path / "dropped.png"
+    picture(5).save(image)
+    with running(networks=(str(path),)) as run:
+        browser.open(run.address)
+        browser.wait_for("networks.length")
+        browser.drop(image, "#drop")
+        browser.wait_for("document.querySelectorAll('#classes li').length === 3")
+        said = browser.evaluate("document.querySelector('#result').innerText")
+        assert {"round", "long", "broken"} <= set(said.split())
+        assert "Likeliest classes" in said and "ImageNet" not in said
+        shown = browser.evaluate("document.querySelector('#networks').innerText")
+        assert "Cells & more" in shown and str(tmp_path) not in shown
+        assert browser.complaints() == []
+
+
+@in_browser
+def test_counters_count(server: Running, browser: Browser) -> None:
+    browser.open(server.address)
+    shown = "document.querySelector('#images').textContent"
+    browser.wait_for(f"{shown} !== '–'")
+    before = int(browser.evaluate(shown))
+    server.embed(asking([png(0), png(1)]), {"features": 512})
+    browser.wait_for(f"{shown} === '{before + 2}'")
 
 
 @in_browser

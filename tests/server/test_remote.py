@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
+import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
+from answering import Said, about, answering, refusal
 from conftest import picture
 from faults import Faults, bad_connection
+from PIL import Image
 from servers import Running, make_up_weights, running
 
 from orangecontrib.imagemining.embedders import LocalEmbedder
 from orangecontrib.imagemining.embedders import connection as connection_module
+from orangecontrib.imagemining.embedders import remoteimages as images_module
 from orangecontrib.imagemining.embedders.cache import VectorStore
-from orangecontrib.imagemining.embedders.connection import Connection, address_of
-from orangecontrib.imagemining.embedders.remote import RemoteEmbedder, about_server
+from orangecontrib.imagemining.embedders.pipeline import FileContent
+from orangecontrib.imagemining.embedders.remote import (
+    RemoteEmbedder,
+    RemoteEmbeddings,
+    about_server,
+)
 from orangecontrib.imagemining.embedders.remotestore import StoredVectors
 from orangecontrib.imagemining.exceptions import (
     ServerError,
@@ -34,6 +40,7 @@ from orangecontrib.imagemining.specs import EmbedderSpec
 
 SPEC = EmbedderSpec("squeezenet1_1", "features")
 TOKEN = "a-token-of-the-tests"
+SOON = 5.0  # a second, and much more on a busy computer; it would be a minute
 
 
 @pytest.fixture(scope="module")
@@ -115,14 +122,23 @@ class Kept:
         self.vectors: dict[str, np.ndarray] = {}
         self.n_kept = 0
 
-    def lookup(self, images: Sequence[str | None]) -> tuple[np.ndarray, np.ndarray]:
+    def lookup(
+        self, images: Sequence[str | None], progress: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         nothing = np.full(512, np.nan, np.float32)
         vectors = [self.vectors.get(image or "", nothing) for image in images]
         return np.array(vectors), np.array([image in self.vectors for image in images])
 
-    def keep(self, images: Sequence[str], vectors: np.ndarray) -> None:
-        self.n_kept += len(images)
-        self.vectors.update(zip(images, vectors, strict=True))
+    def find(self, file: FileContent, layers: Sequence[str]) -> dict[str, np.ndarray]:
+        return {}
+
+    def keep(
+        self, files: Sequence[FileContent], vectors: Mapping[str, np.ndarray]
+    ) -> None:
+        self.n_kept += len(files)
+        for file, vector in zip(files, vectors["features"], strict=True):
+            assert file.source not in self.vectors  # none twice
+            self.vectors[file.source] = vector
 
 
 def test_what_is_known_is_not_sent(server: Running, paths: list[str]) -> None:
@@ -132,13 +148,13 @@ def test_what_is_known_is_not_sent(server: Running, paths: list[str]) -> None:
     before = server.service.metrics.images.total()
     result = RemoteEmbedder(server.address, SPEC, known=known)(paths[:12])
     assert server.service.metrics.images.total() - before == 2
-    assert known.n_kept == 12
+    assert (known.n_kept, result.n_known) == (12, 10)
     assert_same(result.vectors, locally(SPEC, paths[:12]))
 
 
 def test_all_known_needs_no_server(paths: list[str]) -> None:
     known = Kept()
-    known.keep(paths[:1], np.ones((1, 512), np.float32))
+    known.keep([FileContent(paths[0])], {"features": np.ones((1, 512), np.float32)})
     result = RemoteEmbedder("http://127.0.0.1:9", SPEC, known=known)(paths[:1])
     assert (result.vectors == 1).all()
 
@@ -181,53 +197,110 @@ def test_about(server: Running) -> None:
     assert [each["name"] for each in about["networks"]][0] == "squeezenet1_1"
 
 
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("server.example:8742", "http://server.example:8742"),
-        (" https://server.example/ ", "https://server.example"),
-        ("https://server.example/images/", "https://server.example/images"),
-        ("ftp://server.example", None),
-        ("", None),
-        ("http://", None),
-        ("http://server:port", None),
-        ("http://name:word@server", None),
-        ("http://server/?a=b", None),
-    ],
-)
-def test_addresses(text: str, address: str | None) -> None:
-    if address is None:
-        with pytest.raises(ServerError, match="no address"):
-            address_of(text)
-    else:
-        assert address_of(text) == address
+class Canceller:
+    """A progress that ends the work, soon after an event."""
+
+    def __init__(self) -> None:
+        self.when = threading.Event()
+        self.stopped = 0.0
+
+    def __call__(self, fraction: float, status: str = "") -> None:
+        if self.when.is_set():
+            self.stopped = time.monotonic()
+            raise TaskCancelled
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.stopped
 
 
-def test_cancel_within_a_second(
+def test_cancel_while_the_server_computes(
     paths: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, began = threading.Event(), threading.Event()
+    gate, cancel = threading.Event(), Canceller()
 
     class Stuck:
         def run(self, pixels: np.ndarray, layers: list[str]) -> Any:
-            began.set()
+            cancel.when.set()
             gate.wait(60)
             return {name: np.zeros((len(pixels), 512), np.float32) for name in layers}
 
     monkeypatch.setattr(works_module, "engine_of", lambda way: Stuck())
-    stopped: list[float] = []
-
-    def progress(fraction: float, status: str = "") -> None:
-        if began.is_set():
-            stopped.append(time.monotonic())
-            raise TaskCancelled
-
     with running() as run:
         with pytest.raises(TaskCancelled):
-            RemoteEmbedder(run.address, SPEC)(paths, progress)
-        assert time.monotonic() - stopped[0] < 1.5
+            RemoteEmbedder(run.address, SPEC)(paths, cancel)
+        assert cancel.seconds < SOON
         run.log.wait_for("request", status=499)
         gate.set()
+
+
+@pytest.mark.parametrize("said", [Said(hangs=True), refusal(429, Retry_After="60")])
+def test_cancel_while_waiting_for_the_server(paths: list[str], said: Said) -> None:
+    cancel = Canceller()
+    networks = [
+        {"name": "squeezenet1_1", "layers": [{"name": "features", "size": 512}]}
+    ]
+    with answering([about(networks=networks), said]) as server:
+
+        def progress(fraction: float, status: str = "") -> None:
+            if len(server.asked) > 1:
+                cancel.when.set()
+            cancel(fraction, status)
+
+        with pytest.raises(TaskCancelled):
+            RemoteEmbedder(server.address, SPEC)(paths, progress)
+        assert cancel.seconds < SOON
+
+
+def test_cancel_while_images_are_read(
+    server: Running, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, cancel = threading.Event(), Canceller()
+
+    def read(*arguments: Any) -> FileContent:
+        cancel.when.set()
+        gate.wait(60)
+        return FileContent(paths[0], reason="too late")
+
+    monkeypatch.setattr(images_module.ImageSender, "read", read)
+    with pytest.raises(TaskCancelled):
+        RemoteEmbedder(server.address, SPEC)(paths, cancel)
+    assert cancel.seconds < SOON
+    gate.set()
+
+
+def test_cancelled_work_is_kept(server: Running, paths: list[str]) -> None:
+    known = Kept()
+
+    def progress(fraction: float, status: str = "") -> None:
+        if known.n_kept:
+            raise TaskCancelled
+
+    embedder = RemoteEmbedder(server.address, SPEC, known=known, most=1)
+    with pytest.raises(TaskCancelled):
+        embedder(paths, progress)
+    n_kept = known.n_kept
+    result = embedder(paths)
+    assert (result.n_known, result.reasons) == (n_kept, [None] * len(paths))
+    assert_same(result.vectors, locally(SPEC, paths))
+
+
+def until_done(
+    embedder: RemoteEmbedder, paths: Sequence[str], known: Kept
+) -> RemoteEmbeddings:
+    """Call again, as one may when a refusal that was garbled ended a run."""
+    for _ in range(20):
+        n_kept = known.n_kept
+        try:
+            result = embedder(paths)
+        except ServerError as ex:
+            assert known.n_kept == n_kept, ex
+            continue
+        # what is done is here, and kept
+        assert result.reasons.count(None) == known.n_kept
+        if not result.trouble:
+            return result
+    raise AssertionError("it does not come to an end")
 
 
 @pytest.mark.parametrize(
@@ -246,17 +319,34 @@ def test_bad_connections_lose_nothing(
 ) -> None:
     monkeypatch.setattr(connection_module, "_FIRST_WAIT", 0.02)
     # answers whose length was garbled are waited for
-    monkeypatch.setattr(connection_module, "_READ", 3.0)
+    monkeypatch.setattr(connection_module, "_READ", 2.0)
     with running(arrive_seconds=1, idle_seconds=1) as run:
         target = ("127.0.0.1", run.server.port)
         with bad_connection(target, faults, 5) as proxy:
             while not sum(proxy.counts.values()):  # else nothing was tried
                 known = Kept()
                 embedder = RemoteEmbedder(proxy.address, SPEC, known=known)
-                result = embedder(paths[:24])
+                result = until_done(embedder, paths[:24], known)
         assert (result.trouble, result.reasons) == ("", [None] * 24)
         assert known.n_kept == 24
     assert_same(result.vectors, locally(SPEC, paths[:24]))
+
+
+def test_slow_line(tmp_path: Path) -> None:
+    # 155 kB each: three of them take longer than the server waits for a request
+    rng = np.random.default_rng(0)
+    paths = []
+    for number in range(6):
+        paths.append(str(tmp_path / f"noise {number}.png"))
+        noise = rng.integers(0, 256, (227, 227, 3), np.uint8)
+        Image.fromarray(noise).save(paths[-1])
+    with running(arrive_seconds=0.9) as run:
+        target = ("127.0.0.1", run.server.port)
+        with bad_connection(target, Faults(pace=0.04)) as proxy:
+            result = RemoteEmbedder(proxy.address, SPEC, most=1)(paths)
+        assert (result.trouble, result.reasons) == ("", [None] * 6)
+        run.log.wait_for("request", status=408)
+    assert_same(result.vectors, locally(SPEC, paths))
 
 
 def test_server_that_goes_leaves_what_is_done(
@@ -291,87 +381,9 @@ def test_server_that_goes_leaves_what_is_done(
     assert_same(second.vectors, locally(SPEC, paths))
 
 
-# Answers by the letter ------------------------------------------------------------
-
-
-def ask(handler: Callable[[httpx.Request], httpx.Response], **options: Any) -> Any:
-    import asyncio
-
-    async def main() -> Any:
-        transport = httpx.MockTransport(handler)
-        async with httpx.AsyncClient(transport=transport) as client:
-            async with Connection("http://server", client=client, **options) as line:
-                return await line.about()
-
-    return asyncio.run(main())
-
-
-def one_after_the_other(
-    answers: list[httpx.Response],
-) -> Callable[[httpx.Request], httpx.Response]:
-    left = iter(answers)
-    return lambda request: next(left)
-
-
-def test_what_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-
-    async def sleep(seconds: float) -> None:
-        waits.append(seconds)
-
-    monkeypatch.setattr(connection_module.asyncio, "sleep", sleep)
-    about = {"protocol": 1, "networks": []}
-    for status in (429, 502, 503, 504):
-        answers = [httpx.Response(status)] * 3 + [httpx.Response(200, json=about)]
-        waits.clear()
-        assert ask(one_after_the_other(answers)) == about
-        assert len(waits) == 3
-        assert 0.12 < waits[0] <= 0.25 < waits[2] <= 1.0
-    answers = [
-        httpx.Response(429, headers={"Retry-After": "7"}),
-        httpx.Response(200, json=about),
-    ]
-    waits.clear()
-    assert ask(one_after_the_other(answers)) == about
-    assert waits == [7.0]
-
-
-@pytest.mark.parametrize("status", [401, 403])
-def test_what_is_not_tried_again(status: int) -> None:
-    n = 0
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        nonlocal n
-        n += 1
-        return httpx.Response(status)
-
-    with pytest.raises(ServerError):
-        ask(answer)
-    assert n == 1
-
-
-def test_other_version_of_the_protocol() -> None:
-    with pytest.raises(ServerError, match="version 2"):
-        ask(lambda _: httpx.Response(200, json={"protocol": 2, "networks": []}))
-
-
-def test_line_adapts() -> None:
-    line = connection_module.Line(8)
-    assert line.limit == 2
-    for _ in range(60):
-        line.went_well()
-    assert line.limit == 8
-    line.went_badly()
-    assert line.limit == 4
-    for _ in range(5):
-        line.went_badly()
-    assert line.limit == 1
-
-
 def test_spec_is_kept(server: Running) -> None:
     embedder = RemoteEmbedder(server.address, SPEC)
     assert (embedder.spec, embedder.size) == (SPEC, 512)
-    assert dataclasses.asdict(embedder.spec)["network"] == "squeezenet1_1"
 
 
 def test_store_of_this_computer(server: Running, paths: list[str]) -> None:
@@ -386,3 +398,76 @@ def test_store_of_this_computer(server: Running, paths: list[str]) -> None:
     local = LocalEmbedder(SPEC, cache=store)(paths[:6])
     assert local.n_known == 5
     np.testing.assert_array_equal(local.vectors[:5], first.vectors)
+
+
+def test_moved_images_are_known_by_their_content(
+    server: Running, paths: list[str], tmp_path: Path
+) -> None:
+    store = VectorStore.in_memory()
+    remote = RemoteEmbedder(server.address, SPEC, known=StoredVectors(SPEC, store))
+    first = remote(paths[:4])
+    copies = [
+        shutil.copy(path, tmp_path / f"copy of {Path(path).name}") for path in paths
+    ]
+    before = server.service.metrics.images.total()
+    moved = remote([str(copy) for copy in copies[:4]])
+    assert server.service.metrics.images.total() == before
+    assert moved.n_known == 4
+    np.testing.assert_array_equal(moved.vectors, first.vectors)
+
+
+def test_image_that_changes_is_not_kept_as_what_it_was(
+    server: Running, paths: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = VectorStore.in_memory()
+    plain = images_module.ImageSender.read
+
+    def read(self: Any, source: str, contents: Any) -> FileContent:
+        file = plain(self, source, contents)
+        shutil.copy(paths[1], paths[0])  # just after
+        return file
+
+    monkeypatch.setattr(images_module.ImageSender, "read", read)
+    old = locally(SPEC, paths[:1])
+    remote = RemoteEmbedder(server.address, SPEC, known=StoredVectors(SPEC, store))
+    assert_same(remote(paths[:1]).vectors, old)
+    monkeypatch.undo()
+    assert_same(remote(paths[:1]).vectors, locally(SPEC, paths[1:2]))
+
+
+def test_other_layers_in_the_same_go(server: Running, paths: list[str]) -> None:
+    store = VectorStore.in_memory()
+    likely = EmbedderSpec("squeezenet1_1", "probabilities")
+    known = StoredVectors(SPEC, store)
+    remote = RemoteEmbedder(server.address, SPEC, known=known, also=["probabilities"])
+    remote(paths[:5])
+    before = server.service.metrics.images.total()
+    later = RemoteEmbedder(server.address, likely, known=StoredVectors(likely, store))
+    result = later(paths[:5])
+    assert server.service.metrics.images.total() == before
+    assert_same(result.vectors, locally(likely, paths[:5]))
+
+
+def test_what_is_too_large_for_the_server(paths: list[str]) -> None:
+    # of a square of noise more is left than the server takes
+    rng = np.random.default_rng(0)
+    noise = Path(paths[0]).parent / "noise.png"
+    Image.fromarray(rng.integers(0, 256, (300, 300, 3), np.uint8)).save(noise)
+    images = [*paths[:3], str(noise), *paths[3:6]]
+    with running(max_body=100_000) as run:
+        result = RemoteEmbedder(run.address, SPEC)(images)
+    assert [reason is None for reason in result.reasons] == [True] * 3 + [False] + [
+        True
+    ] * 3
+    assert "refuses it" in (result.reasons[3] or "")
+    assert result.trouble == ""
+
+
+def test_waiting_is_told(paths: list[str]) -> None:
+    told: list[str] = []
+    with answering([refusal(503, "closing")]) as server:
+        with pytest.raises(ServerError):
+            RemoteEmbedder(server.address, SPEC, patience=0.05)(
+                paths[:2], lambda fraction, status="": told.append(status)
+            )
+    assert f"0 of 2 images; {server.address}: closing" in told

@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
+from hmac import compare_digest
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from servers import SECONDS, Running, asking, png, running
+from servers import (
+    SECONDS,
+    Running,
+    asking,
+    encoded,
+    png,
+    running,
+    wait_until,
+)
 
 from orangecontrib.imagemining.embedders import LocalEmbedder
 from orangecontrib.imagemining.embedders.protocol import EMBED_PATH, pack_request
 from orangecontrib.imagemining.exceptions import ServerError
+from orangecontrib.imagemining.server import tokens as tokens_module
 from orangecontrib.imagemining.server import works as works_module
 from orangecontrib.imagemining.server.settings import Settings
 from orangecontrib.imagemining.server.tokens import Tokens
 from orangecontrib.imagemining.specs import EmbedderSpec
+from orangecontrib.imagemining.weights import WEIGHTS
 
 TOKEN, OTHER = "a-token-of-the-tests", "another_token_of_theirs"
 
@@ -54,7 +69,20 @@ def test_networks_are_told(server: Running) -> None:
     assert first["tensors_sha256"].startswith("40371f97")
     assert "MIT" in first["licence"]
     assert {"views": 144, "fits": ["stretch"]} in first["views"]
+    assert first["imagenet"] and first["classes"] == []
     assert old["old_names"] == ["squeezenet"]
+    for told in (first, old):
+        card = WEIGHTS[told["name"]]
+        layers = {layer.name: layer.size for layer in card.layers}
+        assert {each["name"]: each["size"] for each in told["layers"]} == {
+            **layers,
+            "probabilities": 1000,
+        }
+        hashes = ("sha256", "tensors_sha256", "source_sha256")
+        assert [told[name] for name in hashes] == [getattr(card, n) for n in hashes]
+        assert any(told[name] for name in hashes)
+        assert told["licence"] == card.license
+        assert told["title"] == card.title
 
 
 def test_own_networks_hide_their_folder(
@@ -208,6 +236,45 @@ def test_log_has_nothing_of_the_client() -> None:
                 assert secret not in text
 
 
+def test_nothing_is_written() -> None:
+    written: list[str] = []
+    kinds = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")
+    images = [*(encoded(seed, kind) for seed, kind in enumerate(kinds)), b"none"]
+    with running() as run:
+        run.embed(asking(images[:1]), {"features": 512})  # what is loaded once
+        with watching(written):
+            answer = run.embed(asking(images), {"features": 512})
+            run.client.post("/image/squeezenet1_1", content=images[1])
+            run.client.post("/image/squeezenet1_1", content=bytes(2_000_000))
+        assert [reason is None for reason in answer.reasons] == [True] * 6 + [False]
+    assert written == []
+    # and that would have been seen
+    with watching(written), tempfile.TemporaryFile() as stream:
+        stream.write(images[0])
+    assert written
+
+
+_watched: list[list[str]] = []
+
+
+def _note(event: str, arguments: tuple[Any, ...]) -> None:
+    if _watched and event == "open" and isinstance(arguments[2], int):
+        if arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            _watched[-1].append(str(arguments[0]))
+
+
+@contextmanager
+def watching(written: list[str]) -> Iterator[None]:
+    """Have the names of files that are opened for writing noted, by any thread."""
+    if not _watched:
+        sys.addaudithook(_note)  # it cannot be removed again
+    _watched.append(written)
+    try:
+        yield
+    finally:
+        _watched.append([])
+
+
 # Tokens -------------------------------------------------------------------------
 
 
@@ -227,6 +294,24 @@ def test_token_is_asked_for(locked: Running, path: str) -> None:
         assert get(path, headers={"Authorization": wrong}).status_code == 401
     for right in (TOKEN, OTHER):
         assert get(path, headers={"Authorization": f"bearer {right}"}).is_success
+
+
+def test_all_tokens_are_compared_whatever_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+
+    def compare(a: bytes, b: bytes) -> bool:
+        compared.append((a, b))
+        return compare_digest(a, b)
+
+    monkeypatch.setattr(tokens_module.hmac, "compare_digest", compare)
+    tokens = Tokens([TOKEN, OTHER])
+    for shown in (TOKEN, OTHER, TOKEN[:-1], "", "x" * 9999):
+        compared.clear()
+        tokens.find(shown)
+        # digests: not even the lengths of tokens show
+        assert [(len(a), len(b)) for a, b in compared] == [(32, 32)] * 2
 
 
 def test_strange_letters_are_no_token(locked: Running) -> None:
@@ -271,12 +356,17 @@ def test_token_file(tmp_path: Any) -> None:
     file.write_text(f"# of the laboratory\n\n  {TOKEN}  \n{OTHER}\n")
     tokens = Tokens.from_file(file)
     assert (tokens.find(TOKEN), tokens.find(OTHER), tokens.find("#")) == (0, 1, None)
+    for encoding in ("utf-16", "utf-8-sig"):  # as on Windows
+        file.write_text(f"{TOKEN}\n{OTHER}\n", encoding)
+        assert Tokens.from_file(file).find(TOKEN) == 0
     for content in ("", "# none\n", "short\n", "with spaces in between it\n", "\0"):
         file.write_text(content)
         with pytest.raises(ServerError):
             Tokens.from_file(file)
-    with pytest.raises(ServerError, match="cannot be read"):
+    with pytest.raises(ServerError, match="make one by: python -c"):
         Tokens.from_file(tmp_path / "missing")
+    with pytest.raises(ServerError, match="cannot be read"):
+        Tokens.from_file(tmp_path)
 
 
 # Many at once -------------------------------------------------------------------
@@ -352,6 +442,38 @@ def test_old_clients_wait_before_a_full_queue(gate: Gate) -> None:
         assert found == [200] * 12
 
 
+def test_patience_of_old_clients_has_an_end(gate: Gate) -> None:
+    settings = {"threads": 1, "max_batch": 1, "queue": 1, "max_images": 1}
+    with running(**settings, patience=0.0) as run:
+        works = run.service.works
+        path = f"{run.address}/image/squeezenet1_1"
+
+        def ask() -> None:
+            httpx.post(path, content=png(0), timeout=SECONDS)
+
+        threads = []
+        # one at work, two ready for it, one in the queue
+        for state in ((0, 1), (0, 2), (0, 3), (1, 3)):
+            threads.append(in_thread(ask))
+            wait_until(lambda now=state: (works.n_waiting, works.n_working) == now)
+        refused = run.client.post("/image/squeezenet1_1", content=png(0))
+        assert (refused.status_code, error_of(refused)) == (429, "queue-full")
+        assert int(refused.headers["retry-after"]) >= 1
+        gate.open.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_answer_of_more_than_a_request_may_have() -> None:
+    layers = ("logits", "probabilities", "features", "stages")
+    with running(max_body=100_000) as run:
+        content = pack_request(asking([b""] * 12, layers=layers))
+        answer = run.client.post(EMBED_PATH, content=content)
+        assert (answer.status_code, error_of(answer)) == (413, "too-large")
+        content = pack_request(asking([b""] * 12, layers=layers[:1]))
+        assert run.client.post(EMBED_PATH, content=content).is_success
+
+
 def test_client_that_goes_leaves_no_work(gate: Gate) -> None:
     with running(threads=1, max_batch=1) as run:
         content = pack_request(asking([png(0)] * 50))
@@ -394,10 +516,10 @@ def test_clients_take_turns(gate: Gate) -> None:
         greedy = in_thread(ask, "greedy", 40, TOKEN)
         assert gate.began.acquire(timeout=SECONDS)
         modest = in_thread(ask, "modest", 2, OTHER)
-        # both are in the queue
-        waiting = threading.Event()
-        while run.service.n_open < 2:
-            waiting.wait(0.01)
+        # both are in the queue, but for what is decoded ahead
+        wait_until(
+            lambda: run.service.works.n_waiting + run.service.works.n_working == 42
+        )
         gate.open.set()
         modest.join()
         greedy.join()

@@ -33,6 +33,7 @@ class Master(SimpleNamespace):
     views = 1
     engine = AUTO
     fast = False
+    server = ""
 
 
 @pytest.fixture

@@ -798,9 +798,10 @@ def test_run_reports_and_can_be_cancelled(make_folder: object) -> None:
     state = Mock()
     state.is_interruption_requested.return_value = False
     assert (
-        len(run(data, data.domain["image"], [spec], False, "auto", state).embedded) == 2
+        len(run(data, data.domain["image"], [spec], False, "auto", "", state).embedded)
+        == 2
     )
     assert state.set_progress_value.call_args.args == (100,)
     state.is_interruption_requested.return_value = True
     with pytest.raises(TaskCancelled):
-        run(data, data.domain["image"], [spec], False, "auto", state)
+        run(data, data.domain["image"], [spec], False, "auto", "", state)

@@ -59,6 +59,10 @@ def test_slow_work_and_other_embedders() -> None:
     clock.now += 2
     assert "1.5 images/s" in pace("Embedder 2 of 2: 7 of 10 images")
     assert pace("Embedder 2 of 2: 1 of 10 images") == "Embedder 2 of 2: 1 of 10 images"
+    # why it waits is told at the end
+    clock.now += 2
+    text = pace("Embedder 2 of 2: 3 of 10 images; http://lab: busy")
+    assert text.endswith("3 of 10 images · 1 images/s · 7 s left; http://lab: busy")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import time
 import warnings
@@ -13,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orangecontrib.imagemining.commands.names import card_named, check_name
+from orangecontrib.imagemining.commands.serveroptions import fill_server, server_of
+from orangecontrib.imagemining.commands.skipped import skipped_file
 from orangecontrib.imagemining.commands.talking import meter, rate, say, warn, working
 from orangecontrib.imagemining.exceptions import (
     ImageMiningError,
     SaveError,
+    ServerError,
     UnknownNameError,
     WeightsError,
 )
@@ -40,7 +42,7 @@ exit status: 0 if images were embedded, also if some could not be (a line tells 
 many, --skipped which); 1 if none was, or the file could not be written, or with
 --strict if any could not be; 2 for wrong usage; 130 after Ctrl-C."""
 
-_SHOWN = 5  # skipped images that are named
+_GOES_ON = "What was computed is kept: the same command goes on from there."
 _STACKS = ("first", "middle", "max", "mean", "planes", "channels")
 _CONTRASTS = ("auto", "stored", "full", "percentiles")
 
@@ -65,6 +67,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
         " Orange, .npz for NumPy, .parquet for pandas, polars and others",
     )
     _fill_network(parser.add_argument_group("network"))
+    fill_server(parser.add_argument_group("server"))
     _fill_images(parser.add_argument_group("images"))
     _fill_output(parser.add_argument_group("output"))
 
@@ -230,7 +233,7 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         text = "Stopped."
         if not options.no_cache:
-            text += " What was computed is kept: the same command goes on from there."
+            text += f" {_GOES_ON}"
         warn(text)
         return 130
 
@@ -242,13 +245,16 @@ class _Job:
         self.options = options
         self.out: Path = options.out
         self.quiet: bool = options.quiet
+        self.server = ""
 
     def run(self) -> int:
         # all that can be wrong is looked at before what takes long
         card = card_named(self.options.network)
         spec = self._spec(card)
         self._check_places()
-        self._bring_weights(card)
+        self.server = server_of(self.options)
+        if not self.server:
+            self._bring_weights(card)
         table, column = self._open()
         if not len(table):
             raise ImageMiningError(f"{self.options.source} has no rows")
@@ -373,17 +379,19 @@ class _Job:
         )
         check_size(self.out, table, layout)
         store = VectorStore.in_memory() if options.no_cache else shared_store()
-        engine = foreseen = choose_engine(
-            spec.network, options.engine, spec.precision, spec.views
-        )
+        engine = foreseen = None
+        if not self.server:
+            engine = foreseen = choose_engine(
+                spec.network, options.engine, spec.precision, spec.views
+            )
         n = len(table)
         n_embedded = n_known = 0
         start = time.monotonic()
         with (
-            _skipped_file(options.skipped, options.force) as skipped,
+            skipped_file(options.skipped, options.force) as skipped,
             writing(self.out, layout, options.force) as writer,
         ):
-            with meter(n, self.quiet) as progress:
+            with meter(n, self.quiet) as progress, _to_be_continued():
                 for part in embed_in_parts(
                     table,
                     column,
@@ -391,11 +399,14 @@ class _Job:
                     progress,
                     options.classes,
                     ROWS if writer.takes_parts else n,
+                    server=self.server,
                     cache=store,
                     engine=options.engine,
                 ):
-                    if _kind(part.engines[0]) != _kind(foreseen):
+                    if foreseen and _kind(part.engines[0]) != _kind(foreseen):
                         engine = part.engines[0]
+                    if part.trouble:
+                        raise ServerError(part.trouble)
                     n_known += part.n_known
                     if part.skipped is not None:
                         skipped.add(part.skipped, column)
@@ -411,13 +422,15 @@ class _Job:
         self._say(
             f"{n_embedded:,} of {n:,} images embedded: {layout.size:,} numbers each,"
             f" by {card.title} ({spec.layer})"
+            + (f" at {self.server}" if self.server else "")
         )
         known = f"; {n_known:,} were known" if n_known else ""
         self._say(f"{seconds:.1f} s, {rate(n, seconds)} images/s{known}")
         self._say(f"Written: {self.out}")
-        other = options.engine not in (AUTO, engine.name) or engine is not foreseen
-        if other or (spec.precision == "fast" and engine.precision == "float32"):
-            self._warn(engine.reason)
+        if engine is not None:
+            other = options.engine not in (AUTO, engine.name) or engine is not foreseen
+            if other or (spec.precision == "fast" and engine.precision == "float32"):
+                self._warn(engine.reason)
         if store.message:
             self._warn(store.message)
         if skipped.n:
@@ -433,66 +446,15 @@ class _Job:
             warn(text)
 
 
+@contextmanager
+def _to_be_continued() -> Iterator[None]:
+    """Tell of a server that went what becomes of what it did."""
+    try:
+        yield
+    except ServerError as ex:
+        raise ServerError(f"{ex}. {_GOES_ON}") from ex
+
+
 def _kind(engine: EngineChoice) -> tuple[str, str, str]:
     # what a graphics processor is called is known only once torch is loaded
     return engine.name, engine.device, engine.precision
-
-
-class _Skipped:
-    """What could not be embedded, and why."""
-
-    def __init__(self, write: Any) -> None:
-        self.n = 0
-        self._write = write
-        self._first: list[str] = []
-        self.is_kept = False
-
-    def add(self, rows: Table, column: Variable) -> None:
-        from orangecontrib.imagemining.tables.columns import image_sources
-
-        sources = image_sources(rows, column)
-        reasons = rows.get_column(rows.domain.metas[-1])
-        for source, reason in zip(sources, reasons, strict=True):
-            self.n += 1
-            self._write([source or "", reason])
-            if len(self._first) < _SHOWN:
-                self._first.append(f"  {source or '(no image)'}: {reason}")
-
-    def keep(self) -> None:
-        """Have the file written although the work fails."""
-        self.is_kept = True
-
-    def describe(self) -> str:
-        """Say how many, and the first few of them."""
-        lines = [f"{self.n:,} skipped:", *self._first]
-        if self.n > len(self._first):
-            lines.append(f"  and {self.n - len(self._first):,} more (--skipped FILE)")
-        return "\n".join(lines)
-
-
-@contextmanager
-def _skipped_file(path: Path | None, force: bool) -> Iterator[_Skipped]:
-    """Give what notes skipped images, in a file if there is to be one."""
-    if path is None:
-        yield _Skipped(lambda row: None)
-        return
-    from orangecontrib.imagemining.tables.writing import replacing
-
-    failed: ImageMiningError | None = None
-    with replacing(path, force) as temporary:
-        # a path of letters that are no text is written as the system has it
-        with temporary.open(
-            "w", encoding="utf8", errors="surrogateescape", newline=""
-        ) as file:
-            dialect = csv.excel if path.suffix.lower() == ".csv" else csv.excel_tab
-            write = csv.writer(file, dialect).writerow
-            write(["path", "reason"])
-            skipped = _Skipped(write)
-            try:
-                yield skipped
-            except ImageMiningError as ex:
-                if not skipped.is_kept:
-                    raise
-                failed = ex
-    if failed is not None:
-        raise failed

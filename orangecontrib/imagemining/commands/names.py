@@ -57,16 +57,17 @@ def card_named(network: str) -> Weights:
     UnknownNameError
         If there is none of that name; it says what is nearest.
     WeightsError
-        If it is an own network, or one of timm's, that cannot be had.
+        If it is an own network, a trained one, or one of timm's, that cannot be had.
     """
     from orangecontrib.imagemining.embedders.catalog import (
         ONNX,
         TIMM,
         card_of,
+        is_trained,
         network_names,
     )
 
-    if not network.startswith((ONNX, TIMM)):
+    if not (is_trained(network) or network.startswith((ONNX, TIMM))):
         everything = "All of them: orange-imagemining networks"
         check_name("network", network, network_names(), everything)
     return card_of(network)

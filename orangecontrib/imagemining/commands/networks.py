@@ -18,6 +18,7 @@ HELP = "list the networks that images can be embedded by"
 DESCRIPTION = (
     "List the networks: their layers, with how many numbers each gives, their licences,"
     " and whether their weights are on this computer. With NAME, everything about one."
+    " Networks that were trained here and are kept come last."
 )
 
 
@@ -27,13 +28,25 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "name", nargs="?", metavar="NAME", help="only this one, in full"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--remove",
+        action="store_true",
+        help="remove the trained network NAME from those that are kept; files that Save"
+        " Network wrote stay",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Do it; return the exit status."""
-    from orangecontrib.imagemining.embedders.catalog import card_of, network_names
+    from orangecontrib.imagemining.embedders.catalog import (
+        card_of,
+        kept_networks,
+        network_names,
+    )
     from orangecontrib.imagemining.exceptions import WeightsError
 
+    if options.remove:
+        return _remove(options.name)
     if options.name is not None:
         card = card_named(options.name)
         if options.json:
@@ -42,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
             _tell_all(options.name, card)
         return 0
     cards: dict[str, Weights] = {}
-    for name in network_names():
+    for name in (*network_names(), *kept_networks()):
         try:
             cards[name] = card_of(name)
         except WeightsError as ex:
@@ -64,14 +77,32 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _remove(name: str | None) -> int:
+    from orangecontrib.imagemining.embedders.catalog import (
+        forget_network,
+        is_trained,
+        kept_networks,
+    )
+    from orangecontrib.imagemining.exceptions import UnknownNameError
+
+    if name is None or not is_trained(name):
+        kept = ", ".join(kept_networks()) or "none"
+        raise UnknownNameError(
+            f"--remove takes the name of a trained network that is kept, now {kept}"
+        )
+    forget_network(name)
+    say(f"{name} is removed")
+    return 0
+
+
 def _is_here(name: str, card: Weights) -> bool | None:
     """Tell whether weights are here; None where that is not known."""
     from orangecontrib.imagemining.weights import WEIGHTS, is_here
 
     if name in WEIGHTS:
         return is_here(card)
-    # own ones are files; what timm has fetched only timm knows
-    return True if name.startswith("onnx:") else None
+    # own and trained ones are files; what timm has fetched only timm knows
+    return True if name.startswith(("onnx:", "trained:")) else None
 
 
 def _whereabouts(name: str, card: Weights) -> str:
@@ -97,6 +128,7 @@ def _tell_all(name: str, card: Weights) -> None:
         "Address": card.url,
         "Licence": card.license,
         "Trained on": card.trained_on,
+        "Classes": ", ".join(card.classes),
         "Accuracy": f"{card.top1:.1%} of ImageNet's images (first guess)"
         if card.top1
         else "",

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orangecontrib.imagemining.embedders.base import Embeddings
+from orangecontrib.imagemining.embedders.base import AnyEmbedder, Embeddings
 from orangecontrib.imagemining.embedders.catalog import card_of
 from orangecontrib.imagemining.embedders.local import LocalEmbedder
 from orangecontrib.imagemining.exceptions import FolderNotFoundError, NoImagesError
@@ -17,6 +17,10 @@ from orangecontrib.imagemining.images import find_images, local_path
 from orangecontrib.imagemining.images.sources import escaped
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress, no_progress
 from orangecontrib.imagemining.weights import WEIGHTS, fetch, is_here
+
+if TYPE_CHECKING:
+    from orangecontrib.imagemining.embedders.cache import VectorStore
+    from orangecontrib.imagemining.embedders.remote import RemoteEmbedder
 
 __all__ = ["Embedder", "EmbeddedImages", "Image"]
 
@@ -37,9 +41,11 @@ class EmbeddedImages(Embeddings):
     reasons : for each image None, or in words why it has no vector.
     n_known : how many of the vectors were known already, and not computed anew.
     paths : of the images, or their addresses; "" where none was given.
+    trouble : why a server did not do all; "" if it did, or none was asked.
     """
 
     paths: list[str] = field(default_factory=list)
+    trouble: str = ""
 
 
 class Embedder:
@@ -66,11 +72,17 @@ class Embedder:
         can.
     download
         Whether weights that are not on this computer may be fetched.
+    server
+        Address of an embedding server that has the network; "" for this computer. The
+        images' pixels are sent there.
+    token
+        For servers that need one; by default that which Orange keeps for this address.
     progress
         Called with the fraction done, and a text or "", as the work goes on; what it
         raises ends the work.
     options
-        Passed on to `LocalEmbedder`.
+        Passed on to `LocalEmbedder`; with a server to `RemoteEmbedder`: `limits`,
+        `patience` and `most`, and `cache` as for `LocalEmbedder`.
 
     Raises
     ------
@@ -78,6 +90,8 @@ class Embedder:
         If there is no such network, layer, number of views, fit or precision.
     WeightsError
         If the network's weights cannot be fetched.
+    ServerError
+        If the server's address is none, or the token cannot be one.
 
     Examples
     --------
@@ -96,6 +110,8 @@ class Embedder:
         fit: str = "stretch",
         precision: str = "float32",
         download: bool = False,
+        server: str = "",
+        token: str | None = None,
         progress: Progress = no_progress,
         **options: Any,
     ) -> None:
@@ -103,6 +119,10 @@ class Embedder:
             layer = card_of(network).layers[0].name
         self.spec = EmbedderSpec(network, layer, views, fit, precision)
         self.progress = progress
+        self._embedder: AnyEmbedder
+        if server:
+            self._embedder = _remote(self.spec, server, token, **options)
+            return
         self._embedder = LocalEmbedder(self.spec, **options)
         weights = WEIGHTS.get(network)
         if download and weights is not None and not is_here(weights):
@@ -134,10 +154,16 @@ class Embedder:
             If a folder is not there, cannot be searched, or has no images.
         WeightsError
             If the network's weights are not on this computer.
+        ServerError
+            If the server could do nothing. If it did some and was gone then, that is
+            told in `trouble`; calling it again goes on from there.
         """
         paths = _paths_of(images)
         result = self._embedder(paths, self.progress)
-        return EmbeddedImages(result.vectors, result.reasons, result.n_known, paths)
+        trouble = getattr(result, "trouble", "")
+        return EmbeddedImages(
+            result.vectors, result.reasons, result.n_known, paths, trouble
+        )
 
     def stream(self, images: Images, batch: int = 1024) -> Iterator[EmbeddedImages]:
         """Embed images a batch at a time, so that memory does not grow with the set.
@@ -157,7 +183,7 @@ class Embedder:
         ------
         ValueError
             If a batch is to have less than one image.
-        FolderError, WeightsError
+        FolderError, WeightsError, ServerError
             As when called.
         """
         if batch < 1:
@@ -167,6 +193,24 @@ class Embedder:
         rest = iter(images)
         while some := list(islice(rest, batch)):
             yield self(some)
+
+
+def _remote(
+    spec: EmbedderSpec,
+    server: str,
+    token: str | None,
+    cache: VectorStore | None = None,
+    **options: Any,
+) -> RemoteEmbedder:
+    # those who need no server need not load what speaks with one
+    from orangecontrib.imagemining.embedders.connection import address_of
+    from orangecontrib.imagemining.embedders.remote import RemoteEmbedder
+    from orangecontrib.imagemining.embedders.remotestore import StoredVectors
+    from orangecontrib.imagemining.embedders.servers import token_of
+
+    if token is None:
+        token = token_of(address_of(server))
+    return RemoteEmbedder(server, spec, token, StoredVectors(spec, cache), **options)
 
 
 def _paths_of(images: Images) -> list[str]:

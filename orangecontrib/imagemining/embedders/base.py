@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orangecontrib.imagemining.embedders.catalog import card_of
+from orangecontrib.imagemining.embedders.trained import is_trained
 from orangecontrib.imagemining.exceptions import UnknownNameError
 from orangecontrib.imagemining.images import DENSE_SIDES
 from orangecontrib.imagemining.specs import (
@@ -20,6 +21,7 @@ from orangecontrib.imagemining.specs import (
     EmbedderSpec,
     Layer,
     Progress,
+    Weights,
 )
 
 __all__ = [
@@ -78,8 +80,17 @@ def views_of(network: str) -> tuple[int | str, ...]:
     weights = card_of(network)
     height, width = weights.preprocess.size
     views = [n for n in weights.views if n != 8 or height == width]
-    # only VGG's fully connected layers can be applied at all positions
-    return (*views, *(DENSE_VIEWS if network.startswith("vgg") else ()))
+    return (*views, *(DENSE_VIEWS if _is_dense(network, weights) else ()))
+
+
+def _is_dense(network: str, weights: Weights) -> bool:
+    """Tell whether a network can be applied at all positions of an image."""
+    if not is_trained(network):
+        # only VGG's fully connected layers can
+        return network.startswith("vgg")
+    # all but AlexNet do so by themselves, since they end with the mean over positions;
+    # the sizes of these views are those of networks that are used to 224 pixels or more
+    return weights.network != "alexnet" and min(weights.preprocess.size) >= 224
 
 
 def fits_of(network: str, views: int | str = 1) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from orangecontrib.imagemining.exceptions import FilesExistError, WeightsError
-from orangecontrib.imagemining.specs import Layer, Preprocess
+from orangecontrib.imagemining.specs import FITS, Layer, Preprocess
 
 __all__ = [
     "CARD_FORMAT",
@@ -24,6 +24,7 @@ __all__ = [
     "Card",
     "CardLayer",
     "card_path",
+    "is_card",
     "load_card",
     "save_card",
     "write_json",
@@ -74,7 +75,11 @@ class Card:
     interpolation : filter for resizing.
     batch : how many images are given at once: 0 for any number.
     parts : names and checksums of further files that hold the network's numbers.
-    title, licence, notes : for people.
+    title, licence, notes, trained_on : for people.
+    classes : what the layer "logits" stands for, in its order; () if nobody told.
+    fit : one of `specs.FITS`: how images met its shape in training.
+    rendering : how images were read that it was trained on, in the words behind a
+        source's # (see `images.sources`); "" for as files have it.
     """
 
     file: str
@@ -93,6 +98,10 @@ class Card:
     title: str = ""
     licence: str = ""
     notes: str = ""
+    trained_on: str = ""
+    classes: tuple[str, ...] = ()
+    fit: str = "stretch"
+    rendering: str = ""
 
     def __post_init__(self) -> None:
         self._check()
@@ -147,6 +156,14 @@ class Card:
                 )
         if not all(map(math.isfinite, (*self.mean, *self.deviation, self.scale))):
             raise WeightsError("Mean, deviation and scale have to be numbers")
+        if self.classes:
+            sizes = {layer.name: layer.size for layer in self.layers}
+            n_logits = sizes.get("logits")
+            if n_logits != len(self.classes) or len(set(self.classes)) < n_logits:
+                raise WeightsError(
+                    "The names of classes need a layer 'logits' of as many numbers, and"
+                    " each class a name of its own"
+                )
         if self.scale == 0 or not all(number > 0 for number in self.deviation):
             raise WeightsError(
                 "The deviation has to be above 0 and the scale must not be 0: every"
@@ -216,7 +233,7 @@ def save_card(card: Card, path: Path, replace: bool = False) -> Path:
     """
     place = card_path(path)
     if os.path.lexists(place):
-        if not _is_card(place):
+        if not is_card(place):
             raise FilesExistError(
                 f"{place} is there already and is no card of a network; rename one of"
                 " the two files"
@@ -254,7 +271,8 @@ def write_json(place: Path, content: dict[str, Any]) -> None:
         raise
 
 
-def _is_card(place: Path) -> bool:
+def is_card(place: Path) -> bool:
+    """Tell whether a file is the card of a network."""
     try:
         with open(place, "rb") as stream:
             content = json.loads(stream.read(_MAX_BYTES + 1).decode("utf8"))
@@ -270,6 +288,7 @@ def _to_json(card: Card) -> dict[str, Any]:
         "title": card.title,
         "licence": card.licence,
         "notes": card.notes,
+        **_if_told(card),
         "file": card.file,
         "sha256": card.sha256,
         "parts": card.parts,
@@ -292,6 +311,17 @@ def _to_json(card: Card) -> dict[str, Any]:
     }
 
 
+def _if_told(card: Card) -> dict[str, Any]:
+    """Return what only cards of networks that were trained here have."""
+    told = {
+        "trained_on": card.trained_on,
+        "classes": list(card.classes),
+        "fit": card.fit if card.fit != "stretch" else "",
+        "rendering": card.rendering,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
 def _from_json(content: Any) -> Card:
     if not isinstance(content, dict) or content.get("format") != CARD_FORMAT:
         raise ValueError("it is no card of a network")
@@ -309,6 +339,10 @@ def _from_json(content: Any) -> Card:
         title=_text(content.get("title", ""), "title"),
         licence=_text(content.get("licence", ""), "licence"),
         notes=_text(content.get("notes", ""), "notes"),
+        trained_on=_text(content.get("trained_on", ""), "trained_on"),
+        classes=tuple(_text(each, "classes") for each in content.get("classes", [])),
+        fit=_one_of(content.get("fit", "stretch"), "fit", FITS),
+        rendering=_text(content.get("rendering", ""), "rendering"),
         input=_text(given["name"], "name"),
         size=(_whole(given["height"], "height"), _whole(given["width"], "width")),
         colours=_one_of(given["colours"], "colours", ("RGB", "BGR", "grey")),

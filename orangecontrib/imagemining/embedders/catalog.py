@@ -1,8 +1,9 @@
 """All networks that can be chosen, wherever they come from.
 
 A network's name tells: ``squeezenet1_1`` is one of ours with published weights,
-``onnx:/folder/file.onnx`` an own network with its card beside it, and
-``timm:resnet18.a1_in1k`` one that the package timm knows.
+``onnx:/folder/file.onnx`` an own network with its card beside it,
+``timm:resnet18.a1_in1k`` one that the package timm knows, and
+``trained:cells-3fa9c0d12b45`` one that was trained here or elsewhere (see `trained`).
 """
 
 from __future__ import annotations
@@ -28,9 +29,20 @@ from orangecontrib.imagemining.embedders.engines.choice import (
     choose_engine,
 )
 from orangecontrib.imagemining.embedders.engines.loading import Engine, load_network
-from orangecontrib.imagemining.exceptions import WeightsError
+from orangecontrib.imagemining.embedders.trained import (
+    forget_network,
+    is_trained,
+    keep_network,
+    kept_networks,
+    lend_network,
+    published_network,
+    trained_network,
+    trained_weights,
+)
+from orangecontrib.imagemining.exceptions import UnknownNameError, WeightsError
 from orangecontrib.imagemining.specs import VIEWS, Weights
 from orangecontrib.imagemining.weights import WEIGHTS, data_folder, weights_of
+from orangecontrib.imagemining.weights.image_network import AnyNetwork, OnnxNetwork
 
 if TYPE_CHECKING:
     from orangecontrib.imagemining.embedders.engines.onnx import NetworkFile
@@ -43,10 +55,16 @@ __all__ = [
     "card_of",
     "engine_and_choice",
     "engine_for",
+    "forget_network",
     "forget_own_network",
     "inspect_network",
+    "is_trained",
+    "keep_network",
+    "kept_networks",
+    "lend_network",
     "make_card",
     "name_of_file",
+    "network_from",
     "network_names",
     "path_of",
     "remember_own_network",
@@ -63,7 +81,8 @@ _REFERENCE = "Orange3-ImageMining network reference"
 def network_names() -> list[str]:
     """Return ours with published weights, then the own ones that are here.
 
-    Those of timm are too many to list; they are chosen by name.
+    Those of timm are too many to list; they are chosen by name. Trained ones come by a
+    widget's input, or out of a file.
     """
     return [*WEIGHTS, *_own_networks()]
 
@@ -89,7 +108,36 @@ def card_of(name: str) -> Weights:
         from orangecontrib.imagemining.embedders.engines.timm import timm_weights
 
         return timm_weights(name[len(TIMM) :])
+    if is_trained(name):
+        return trained_weights(name)
     return weights_of(name)
+
+
+def network_from(name: str) -> AnyNetwork:
+    """Return what Network signals carry for the network of that name.
+
+    Parameters
+    ----------
+    name
+        Of a trained network that is lent or kept; of an own ONNX network; or of one of
+        ours, whose published weights are then given in the form of a trained network.
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such network, or it is one of timm, whose numbers only timm can
+        use.
+    WeightsError
+        If its numbers are missing or damaged.
+    """
+    if name.startswith(TIMM):
+        raise UnknownNameError(f"{name} can be used by timm alone")
+    if name.startswith(ONNX):
+        weights, card = card_of(name), load_card(path_of(name))
+        return OnnxNetwork(
+            name, weights.title, card.classes, card.sha256, card.fit, card.rendering
+        )
+    return trained_network(name) if is_trained(name) else published_network(name)
 
 
 _ENGINES: dict[str, tuple[Hashable, Engine]] = {}
@@ -293,7 +341,9 @@ def _own_weights(name: str) -> Weights:
         num_classes=0,
         preprocess=card.preprocess,
         license=card.licence or "not told",
-        trained_on="images that its card does not name",
+        trained_on=card.trained_on or "images that its card does not name",
+        fit=card.fit,
+        classes=card.classes,
         # what is not square cannot be turned
         views=VIEWS if square else (1,),
         advice=card.notes,

@@ -1,23 +1,31 @@
 """A connection to an embedding server that outlasts bad days of the network.
 
 What may succeed later is tried again, with growing waits: time-outs, broken
-connections, garbled answers, and the statuses 429, 502, 503 and 504. Nothing else is.
-How many requests are under way at once adapts to what the server bears.
+connections, damaged requests and answers, and the statuses 429, 502, 503 and 504.
+Nothing else is. How much is under way at once adapts to what server and line bear.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-import ssl
+import re
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from orangecontrib.imagemining._version import __version__
+from orangecontrib.imagemining.embedders.answers import (
+    PassingError,
+    Reply,
+    TooMuchError,
+    about_of,
+    check,
+    trouble_of,
+)
+from orangecontrib.imagemining.embedders.line import Line
 from orangecontrib.imagemining.embedders.protocol import (
     EMBED_PATH,
     MEDIA_TYPE,
@@ -32,26 +40,17 @@ from orangecontrib.imagemining.exceptions import ProtocolError, ServerError
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Connection", "TooMuchError", "address_of"]
+__all__ = ["Connection", "address_of"]
 
-_AGAIN = (429, 502, 503, 504)
-_N_GARBLED = 4  # times that such an answer is taken for an accident
-_N_BROKEN = 3  # times that a request does not get through before it is made smaller
-_FIRST_WAIT, _LONGEST_WAIT = 0.25, 20.0
-_CONNECT, _READ, _WRITE = 10.0, 170.0, 60.0  # seconds
+_T = TypeVar("_T")
 
-
-class TooMuchError(ServerError):
-    """The request is too large for this server; smaller ones may do."""
-
-
-class _PassingError(Exception):
-    """What may go well the next time."""
-
-    def __init__(self, text: str, wait: float = 0.0, busy: bool = False) -> None:
-        super().__init__(text)
-        self.wait = wait
-        self.busy = busy
+_N_STRANGE = 3  # times that an answer is taken for an accident
+_N_BROKEN = 2  # times that a request does not get through before it is made smaller
+_FIRST_WAIT, _LONGEST_WAIT = 0.25, 20.0  # seconds
+_CONNECT, _WRITE, _READ = 10.0, 20.0, 170.0  # seconds
+_SLOWEST = 16 * 2**10  # bytes a second that count as sending, not as a broken line
+_PATIENCE_BUSY = 10  # times as long for a server that says that it is busy
+_ABOUT_BYTES, _SPARE_BYTES = 16 * 2**20, 2**20  # that answers have at most
 
 
 def address_of(text: str) -> str:
@@ -73,54 +72,22 @@ def address_of(text: str) -> str:
     except ValueError:
         good = None
     if not good or parts.query or parts.fragment or parts.username is not None:
+        # a part of what was typed may be a password
+        shown = text.rpartition("@")[2].partition("?")[0]
         raise ServerError(
-            f"'{text}' is no address of a server; it should look like"
+            f"'{shown}' is no address of a server; it should look like"
             " https://server.example:8742"
         )
     return text
 
 
-class Line:
-    """Lets a number of requests through at once: more while all goes well.
-
-    Parameters
-    ----------
-    most
-        At once, at the very most.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.limit = min(2.0, most)
-        self._n = 0
-        self._changed = asyncio.Condition()
-
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Wait for one's turn, and have it for the length of the block."""
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._n < int(self.limit))
-            self._n += 1
-        try:
-            yield
-        finally:
-            self._n -= 1
-            async with self._changed:
-                self._changed.notify_all()
-
-    def went_well(self) -> None:
-        """Allow more: one more a round."""
-        self.limit = min(self._most, self.limit + 1 / self.limit)
-
-    def went_badly(self) -> None:
-        """Allow half."""
-        self.limit = max(1.0, self.limit / 2)
-
-
 class Connection:
     """Asks a server; to be used in an ``async with`` statement.
 
-    Proxies and certificates are those of the environment.
+    Proxies are those of the environment or the system. Certificates are checked against
+    the authorities of the system, those that come with Python's package certifi, and
+    what the environment variables SSL_CERT_FILE and SSL_CERT_DIR name. Where the server
+    says that it has moved, nothing is sent to the other place.
 
     Parameters
     ----------
@@ -129,11 +96,22 @@ class Connection:
     token
         For servers that need one.
     patience
-        Seconds without any success after which the server counts as gone.
+        Seconds without any success after which the server counts as gone; ten times as
+        many if it answers, but that it is busy.
     most
         Requests under way at once at most.
-    client
-        Asks instead of one of its own, which the caller closes.
+
+    Attributes
+    ----------
+    most : requests under way at once at most.
+    line : how much is under way at once.
+    waiting : why it waits and tries again now, in words; "" while all is well.
+
+    Raises
+    ------
+    ServerError
+        If the token cannot be one, or what the environment says of proxies or
+        certificates makes no sense.
     """
 
     def __init__(
@@ -142,24 +120,19 @@ class Connection:
         token: str | None = None,
         patience: float = 120.0,
         most: int = 8,
-        client: httpx.AsyncClient | None = None,
     ) -> None:
         self._address = address
         self._patience = patience
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._line = Line(most)
-        self._given = client
-        self._most = most
+        self._headers = _authorization(token)
+        self.most = most
+        self._is_known = False
         self._last_good = time.monotonic()
+        self._not_before = 0.0
+        self.line = Line(most)
+        self.waiting = ""
 
     async def __aenter__(self) -> Connection:
-        import httpx
-
-        self._client = self._given or httpx.AsyncClient(
-            timeout=httpx.Timeout(_READ, connect=_CONNECT, write=_WRITE, pool=None),
-            limits=httpx.Limits(max_connections=self._most + 1),
-            headers={"User-Agent": f"Orange3-ImageMining/{__version__}"},
-        )
+        self._client = _new_client(self.most + 1)
         return self
 
     async def __aexit__(
@@ -168,8 +141,7 @@ class Connection:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._given is None:
-            await self._client.aclose()
+        await self._client.aclose()
 
     async def about(self) -> dict[str, Any]:
         """Return what the server offers: its ``/networks``.
@@ -181,23 +153,16 @@ class Connection:
         """
 
         async def ask() -> dict[str, Any]:
-            answer = await self._client.get(
-                f"{self._address}/networks", headers=self._headers
-            )
-            self._check(answer)
-            try:
-                found = answer.json()
-                found["networks"], found["protocol"]
-            except (ValueError, KeyError, TypeError) as ex:
-                raise _PassingError("It does not answer as such a server does") from ex
-            return dict(found)
+            return about_of(await self._send("GET", "/networks", _ABOUT_BYTES))
 
-        found: dict[str, Any] = await self._persistently(ask)
+        found = await self._persistently(ask)
         if found["protocol"] != VERSION:
             raise ServerError(
-                f"The server speaks version {found['protocol']} of the protocol, this"
-                f" program version {VERSION}; one of them has to be renewed"
+                f"The server {self._address} speaks version {found['protocol']} of the"
+                f" protocol, this program version {VERSION}; one of them has to be"
+                " renewed"
             )
+        self._is_known = True
         return found
 
     async def embed(self, request: Request, sizes: Mapping[str, int]) -> Answer:
@@ -217,115 +182,175 @@ class Connection:
             images are too many or too large for it.
         """
         content = pack_request(request)
+        n = len(request.images)
+        most = 4 * n * sum(sizes.values()) + _SPARE_BYTES
 
         async def ask() -> Answer:
-            async with self._line.place():
-                answer = await self._client.post(
-                    f"{self._address}{EMBED_PATH}",
-                    content=content,
-                    headers={**self._headers, "Content-Type": MEDIA_TYPE},
-                )
-            self._check(answer)
-            try:
-                found = unpack_answer(answer.content, sizes, len(request.images))
-            except ProtocolError as ex:
-                raise _PassingError(f"Its answer makes no sense ({ex})") from ex
-            if found.network != request.network:
-                raise _PassingError("It answered by another network")
-            return found
+            async with self.line.place():
+                started = time.monotonic()
+                reply = await self._send("POST", EMBED_PATH, most, content)
+                try:
+                    found = unpack_answer(reply.content, sizes, n)
+                except ProtocolError as ex:
+                    text = f"its answer makes no sense ({ex})"
+                    raise PassingError(text, "broken") from ex
+                if found.network != request.network:
+                    raise ServerError(
+                        f"The server {self._address} answered by another network"
+                        f" ({found.network})"
+                    )
+                self.line.went_well(time.monotonic() - started, n)
+                return found
 
-        answer: Answer = await self._persistently(ask, len(request.images) > 1)
-        self._line.went_well()
-        return answer
+        return await self._persistently(ask, len(content), n > 1)
 
-    async def _persistently(self, ask: Any, can_be_less: bool = False) -> Any:
-        """Ask until it works, or cannot work, or patience is at an end.
+    async def _send(
+        self, method: str, path: str, most: int, content: bytes | None = None
+    ) -> Reply:
+        """Return what the server answers, if it is what was asked for.
 
-        `can_be_less`: on a connection that breaks often, less at once gets through.
+        Raises
+        ------
+        PassingError, ServerError
+            As `answers.check` and `answers.trouble_of`.
         """
         import httpx
 
+        n_bytes = 0 if content is None else len(content)
+        impatient = max(self._patience, 1.0)
+        timeout = httpx.Timeout(
+            min(_READ, impatient),
+            connect=min(_CONNECT, impatient),
+            # the whole of it is one piece, which a slow line takes its time for
+            write=_WRITE + n_bytes / _SLOWEST,
+            pool=None,
+        )
+        headers = dict(self._headers)
+        if content is not None:
+            headers["Content-Type"] = MEDIA_TYPE
+        try:
+            async with self._client.stream(
+                method,
+                f"{self._address}{path}",
+                content=content,
+                headers=headers,
+                timeout=timeout,
+            ) as response:
+                received = bytearray()
+                async for piece in response.aiter_raw():
+                    received += piece
+                    if len(received) > most:
+                        raise PassingError("its answer does not end", "strange")
+        except httpx.InvalidURL as ex:
+            raise ServerError(f"{self._address} is no proper address") from ex
+        except httpx.HTTPError as ex:
+            raise trouble_of(ex, self._address, self._is_known) from ex
+        reply = Reply(response.status_code, response.headers, bytes(received))
+        check(reply, self._address, self._is_known)
+        return reply
+
+    async def _persistently(
+        self,
+        ask: Callable[[], Awaitable[_T]],
+        n_bytes: int = 0,
+        can_be_less: bool = False,
+    ) -> _T:
+        """Ask until it works, or cannot work, or patience is at an end.
+
+        `n_bytes` are sent; on a connection that breaks often, less at once gets
+        through, if it can be less.
+        """
         started = time.monotonic()
-        n, n_garbled = 0, 0
+        n = n_strange = 0
         while True:
+            # what one request was told, the others obey
+            await _rest(self._not_before - time.monotonic())
             try:
                 result = await ask()
+            except PassingError as ex:
+                trouble = ex
+            else:
                 self._last_good = time.monotonic()
+                self.waiting = ""
                 return result
-            except httpx.InvalidURL as ex:
-                raise ServerError(f"{self._address} is no proper address") from ex
-            except httpx.HTTPError as ex:
-                _raise_if_certificate(ex, self._address)
-                busy = isinstance(ex, httpx.TimeoutException)
-                trouble = _PassingError(_words(ex), busy=busy)
-            except _GarbledError as ex:
-                n_garbled += 1
-                if n_garbled >= _N_GARBLED:
-                    raise ServerError(str(ex)) from ex
-                trouble = ex
-            except _PassingError as ex:
-                trouble = ex
-            if trouble.busy:
-                self._line.went_badly()
-            elif can_be_less and n + 1 >= _N_BROKEN:
-                raise TooMuchError(f"It does not get through: {trouble}")
-            if time.monotonic() - max(self._last_good, started) > self._patience:
-                raise ServerError(
-                    f"The server {self._address} cannot be reached, or not used, any"
-                    f" more: {trouble}"
-                ) from trouble
-            # at random between half and all of it, so that clients do not come at once
-            wait = min(_FIRST_WAIT * 2**n, _LONGEST_WAIT) * random.uniform(0.5, 1)
-            await asyncio.sleep(max(wait, trouble.wait))
-            n = min(n + 1, 10)
+            n += 1
+            n_strange += trouble.kind == "strange"
+            if trouble.kind in ("busy", "slow"):
+                self.line.went_badly()
+            is_too_much = trouble.kind == "slow" or (
+                trouble.kind == "broken" and n >= _N_BROKEN
+            )
+            if n_bytes and is_too_much:
+                self.line.was_too_much(n_bytes)
+                if can_be_less:
+                    raise TooMuchError(f"It does not get through: {trouble}")
+            left = self._left(trouble, started)
+            if left < 0 or n_strange >= _N_STRANGE:
+                raise self._gone(trouble) from trouble
+            self.waiting = str(trouble)
+            wait = min(_FIRST_WAIT * 2.0 ** min(n - 1, 10), _LONGEST_WAIT)
+            # not all clients at once, and once more before it counts as gone
+            wait = min(wait * random.uniform(0.5, 1), max(left, 0.05))
+            if trouble.wait:
+                wait = max(wait, trouble.wait * random.uniform(1, 1.1))
+                self._not_before = time.monotonic() + wait
+            await _rest(wait)
 
-    def _check(self, answer: httpx.Response) -> None:
-        """Raise what a status means."""
-        status = answer.status_code
-        if status == 200:
-            return
-        code, message = _told(answer)
-        if status == 413 or code == "too-long":
-            raise TooMuchError(message)
-        if status in _AGAIN:
-            wait = answer.headers.get("Retry-After", "")
-            seconds = float(wait) if wait.isdigit() and len(wait) < 5 else 0.0
-            raise _PassingError(message, min(seconds, 60.0), busy=True)
-        if status in (401, 403):
-            raise ServerError(f"The server wants another token: {message}")
-        if code in ("unknown-name", "network-not-here", "precision"):
-            raise ServerError(f"The server cannot do this: {message}")
-        raise _GarbledError(f"The server {self._address} refuses: {message}")
+    def _left(self, trouble: PassingError, started: float) -> float:
+        """Return the seconds until patience is at an end."""
+        patience = self._patience
+        if trouble.kind == "busy":
+            patience *= _PATIENCE_BUSY
+        return max(self._last_good, started) + patience - time.monotonic()
+
+    def _gone(self, trouble: PassingError) -> ServerError:
+        any_more = ", or not used, any more" if self._is_known else ""
+        return ServerError(
+            f"The server {self._address} cannot be reached{any_more}: {trouble}"
+        )
 
 
-class _GarbledError(_PassingError):
-    """A refusal of what was right when it left; a few of them are an accident."""
+async def _rest(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)
 
 
-def _told(answer: httpx.Response) -> tuple[str, str]:
-    """Return code and message of a refusal."""
+def _authorization(token: str | None) -> dict[str, str]:
+    token = (token or "").strip()
+    if not token:
+        return {}
+    # others cannot be sent, and httpx would say which one could not
+    if not re.fullmatch(r"[\x21-\x7e]+", token):
+        raise ServerError(
+            "The token has letters that no token has; was it copied whole, and alone?"
+        )
+    return {"Authorization": f"Bearer {token}"}
+
+
+def _new_client(n_connections: int) -> httpx.AsyncClient:
+    import httpx
+
     try:
-        error = answer.json()["error"]
-        return str(error["code"]), str(error["message"])
-    except (ValueError, KeyError, TypeError):
-        return "", f"status {answer.status_code}"
-
-
-def _raise_if_certificate(ex: BaseException, address: str) -> None:
-    """Raise ServerError if a certificate is not to be trusted: it will not be later."""
-    cause: BaseException | None = ex
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            why = cause.verify_message or cause.reason or "not trusted"
-            raise ServerError(
-                f"The certificate of {address} is not to be trusted ({why}). Nothing"
-                " was sent. Ask the server's administrator; an authority of your own"
-                " can be named in the environment variable SSL_CERT_FILE"
-            ) from ex
-        cause = cause.__cause__ or cause.__context__
-
-
-def _words(ex: Exception) -> str:
-    return str(ex) or {"ReadTimeout": "it does not answer in time"}.get(
-        type(ex).__name__, type(ex).__name__
-    )
+        # those of certifi or the environment, and the system's besides
+        authorities = httpx.create_ssl_context()
+        authorities.load_default_certs()
+        return httpx.AsyncClient(
+            verify=authorities,
+            limits=httpx.Limits(max_connections=n_connections),
+            follow_redirects=False,
+            headers={
+                "User-Agent": f"Orange3-ImageMining/{__version__}",
+                "Accept-Encoding": "identity",
+            },
+        )
+    except OSError as ex:  # ssl's are of these
+        raise ServerError(
+            "The certificates that the environment variable SSL_CERT_FILE or"
+            f" SSL_CERT_DIR names cannot be used: {ex.strerror or ex}"
+        ) from ex
+    except (ImportError, ValueError, httpx.InvalidURL) as ex:
+        # its text would show the proxy's password
+        raise ServerError(
+            "The proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY)"
+            " cannot be used: its address is none, or of a kind that is not known here"
+        ) from ex

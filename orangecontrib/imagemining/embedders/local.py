@@ -31,6 +31,7 @@ from orangecontrib.imagemining.embedders.pipeline import (
     FileContent,
     in_batches,
 )
+from orangecontrib.imagemining.embedders.trained import lent_network
 from orangecontrib.imagemining.exceptions import ImageError
 from orangecontrib.imagemining.images import (
     CROPS,
@@ -136,6 +137,8 @@ class LocalEmbedder:
         # these are many an image, or each of a size of its own
         self._takes_parts = spec.views in CROPS or spec.views in DENSE_VIEWS
         self._preprocess = card_of(spec.network).preprocess
+        # who lent a trained network may let go of it meanwhile
+        self._lent = lent_network(spec.network)
         self._limits = limits
         self._store = shared_store() if cache is None else cache
         self._wanted = engine

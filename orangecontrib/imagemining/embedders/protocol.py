@@ -22,6 +22,7 @@ __all__ = [
     "MEDIA_TYPE",
     "VERSION",
     "Answer",
+    "DamagedError",
     "ImageBody",
     "Request",
     "pack_answer",
@@ -41,6 +42,10 @@ _MAX_HEADER = 2**20
 _MAX_LAYERS = 8
 _KINDS = ("file", "prepared")
 _FLOAT = np.dtype("<f4")
+
+
+class DamagedError(ProtocolError):
+    """What came is not what was sent; sent again, it may arrive whole."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,8 @@ def unpack_request(content: bytes, max_images: int) -> Request:
     Raises
     ------
     ProtocolError
-        If they are none, are not whole, or ask for what nobody can mean.
+        If they are none, are not whole (then it is a DamagedError), or ask for what
+        nobody can mean.
     """
     header, start = _unpacked(_ASKING, content)
     images = header.get("images")
@@ -193,7 +199,8 @@ def unpack_answer(content: bytes, sizes: Mapping[str, int], n_images: int) -> An
     Raises
     ------
     ProtocolError
-        If they are none, are not whole, or answer something else.
+        If they are none, are not whole (then it is a DamagedError), or answer something
+        else.
     """
     header, start = _unpacked(_ANSWERING, content)
     reasons = header.get("outcomes")
@@ -229,16 +236,17 @@ def _unpacked(magic: bytes, content: bytes) -> tuple[dict[str, Any], int]:
     """Return the header, and where that which follows it begins."""
     start = len(magic) + _NUMBERS.size
     if content[: len(magic)] != magic or len(content) < start:
-        raise ProtocolError(f"This does not begin as {magic.decode()} should")
+        raise DamagedError(f"This does not begin as {magic.decode()} should")
     length, check = _NUMBERS.unpack_from(content, len(magic))
     if length > _MAX_HEADER or start + length > len(content):
-        raise ProtocolError("The header is longer than what came, or than allowed")
+        raise DamagedError("The header is longer than what came, or than allowed")
     if zlib.crc32(memoryview(content)[start:]) != check:
-        raise ProtocolError("It was damaged on its way: its checksum is another one")
+        raise DamagedError("It was damaged on its way: its checksum is another one")
     try:
         header = json.loads(content[start : start + length].decode("utf8"))
     except (ValueError, RecursionError) as ex:
-        raise ProtocolError("The header is not JSON") from ex
+        # its length is not in the checksum
+        raise DamagedError("The header is not JSON") from ex
     if not isinstance(header, dict):
         raise ProtocolError("The header is no JSON object")
     if header.get("version") != VERSION:

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from orangecontrib.imagemining.exceptions import ImageError, UnknownNameError
 from orangecontrib.imagemining.specs import Layer
 
-__all__ = ["POOLINGS", "Network", "pooled", "stage_layer"]
+__all__ = ["POOLINGS", "Network", "grid_means", "pooled", "stage_layer"]
 
 #: How a stage becomes a vector: the mean over positions, the largest value, or both.
 POOLINGS = ("avg", "max", "avg+max")
@@ -34,6 +35,33 @@ def pooled(features: Tensor, how: str = "avg") -> Tensor:
     if how == "max":
         return features.amax(dim=(2, 3))
     return torch.cat([pooled(features, part) for part in how.split("+")], dim=1)
+
+
+def grid_means(features: Tensor, side: int) -> Tensor:
+    """Return the means over `side` × `side` parts: (n, channels, side, side).
+
+    Parameters
+    ----------
+    features
+        (n, channels, h, w). Parts overlap where h and w are no multiples of `side`.
+    side
+        Number of parts along each axis.
+    """
+    sizes = [int(size) for size in features.shape[-2:]]
+    if not torch.onnx.is_in_onnx_export() or not any(size % side for size in sizes):
+        return functional.adaptive_avg_pool2d(features, side)
+    # ONNX has no such operation, but it is linear along each axis
+    rows, columns = (_parts(size, side).to(features) for size in sizes)
+    return rows @ features @ columns.T
+
+
+def _parts(size: int, side: int) -> Tensor:
+    """Return (side, size): what each position contributes to the mean of each part."""
+    weights = torch.zeros(side, size)
+    for part in range(side):
+        start, end = part * size // side, -(-(part + 1) * size // side)
+        weights[part, start:end] = 1 / (end - start)
+    return weights
 
 
 def stage_layer(number: int, how: str = "avg") -> str:
@@ -89,6 +117,13 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the last linear map by a fresh one."""
+
+    def classifier_input(self, vector: Tensor) -> Tensor:
+        """Return what the last linear map gets of a vector (n, num_features).
+
+        To be extended by networks that have more than it behind their features.
+        """
+        return vector
 
     def forward_stages(self, x: Tensor) -> list[Tensor]:
         """Return the outputs of the network's stages, the last one the features.

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 __all__ = [
+    "Conv",
     "ConvBN",
     "Modules",
     "Paths",
+    "convolutions",
     "initialise",
+    "narrowed",
     "reduction_a",
     "same_pool",
     "small_pool",
 ]
+
+_COLOURS = 3
 
 #: Modules by the names under which their parameters are published.
 Modules = dict[str, nn.Module]
@@ -54,6 +61,48 @@ class ConvBN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu_(self.bn(self.conv(x)))
+
+
+#: Makes a `ConvBN` of the arguments that it is given.
+Conv = Callable[..., ConvBN]
+
+
+def convolutions(width: float) -> Conv:
+    """Return what makes the convolutions of a narrow network.
+
+    It is called as `ConvBN`, with the numbers of channels of the whole network, which
+    are all multiples of 16; only the three colours stay three.
+
+    Parameters
+    ----------
+    width
+        What the numbers are multiplied with.
+
+    Raises
+    ------
+    ValueError
+        If that would give no whole numbers.
+    """
+    if width <= 0 or 16 * width % 1:
+        raise ValueError(f"the width is to be a multiple of 1/16, not {width}")
+
+    def conv(
+        in_channels: int,
+        out_channels: int,
+        kernel: int | tuple[int, int],
+        stride: int = 1,
+        same: bool = True,
+    ) -> ConvBN:
+        if in_channels != _COLOURS:
+            in_channels = narrowed(in_channels, width)
+        return ConvBN(in_channels, narrowed(out_channels, width), kernel, stride, same)
+
+    return conv
+
+
+def narrowed(channels: int, width: float) -> int:
+    """Return how many channels are left of these in a network of this width."""
+    return round(channels * width)
 
 
 class Paths(nn.Module):
@@ -105,23 +154,32 @@ def small_pool() -> nn.Module:
     return nn.MaxPool2d(3, stride=2)
 
 
-def reduction_a(channels: int, k: int, l: int, m: int, n: int) -> Paths:  # noqa: E741
+def reduction_a(
+    conv: Conv,
+    channels: int,
+    k: int,
+    l: int,  # noqa: E741
+    m: int,
+    n: int,
+) -> Paths:
     """Return Reduction-A of the Inception-v4 paper: Figure 7, from 35² to 17².
 
     Parameters
     ----------
+    conv
+        Makes its convolutions.
     channels
         Channels that come in; m + n more go out.
     k, l, m, n
         Numbers of filters, by Table 1.
     """
     return Paths(
-        {"branch0": ConvBN(channels, n, 3, stride=2, same=False)},
+        {"branch0": conv(channels, n, 3, stride=2, same=False)},
         {
             "branch1": nn.Sequential(
-                ConvBN(channels, k, 1),
-                ConvBN(k, l, 3),
-                ConvBN(l, m, 3, stride=2, same=False),
+                conv(channels, k, 1),
+                conv(k, l, 3),
+                conv(l, m, 3, stride=2, same=False),
             )
         },
         {"branch2": small_pool()},

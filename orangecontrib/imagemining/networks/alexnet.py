@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from orangecontrib.imagemining.networks._base import Network
+from orangecontrib.imagemining.networks._base import Network, grid_means
 from orangecontrib.imagemining.networks._registry import register_network
 
 __all__ = ["AlexNet", "alexnet"]
@@ -59,7 +59,6 @@ class AlexNet(Network):
             nn.ReLU(inplace=True),
             nn.MaxPool2d(kernel_size=3, stride=2),
         )
-        self.resize = nn.AdaptiveAvgPool2d(6)
         self.classifier = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(256 * 6 * 6, 4096),
@@ -96,7 +95,7 @@ class AlexNet(Network):
                 yield x
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
-        vector = self.resize(features).flatten(1)
+        vector = grid_means(features, 6).flatten(1)
         return (self.classifier[:-1] if pre_logits else self.classifier)(vector)
 
     def reset_classifier(self, num_classes: int) -> None:

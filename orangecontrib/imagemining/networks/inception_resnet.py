@@ -10,7 +10,7 @@ faces; the last module of either is neither scaled nor followed by a ReLU.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +18,12 @@ from torch.nn import functional
 
 from orangecontrib.imagemining.networks._base import Network, pooled
 from orangecontrib.imagemining.networks._blocks import (
+    Conv,
     ConvBN,
     Paths,
+    convolutions,
     initialise,
+    narrowed,
     reduction_a,
     same_pool,
     small_pool,
@@ -57,6 +60,8 @@ class Residual(nn.Module):
         Convolutions side by side: numbers of filters with their kernels, in order.
     relu
         Whether a ReLU follows.
+    width
+        What all these numbers are multiplied with.
     """
 
     def __init__(
@@ -65,21 +70,20 @@ class Residual(nn.Module):
         scale: float,
         *paths: tuple[tuple[int, int | tuple[int, int]], ...],
         relu: bool = True,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
+        channels = narrowed(channels, width)
         self._paths = [f"branch{number}" for number in range(len(paths))]
         for name, path in zip(self._paths, paths, strict=True):
-            width = channels
-            convolutions = []
+            before = channels
+            row = []
             for filters, kernel in path:
-                convolutions.append(ConvBN(width, filters, kernel))
-                width = filters
-            single = len(convolutions) == 1
-            self.add_module(
-                name, convolutions[0] if single else nn.Sequential(*convolutions)
-            )
-        width = sum(path[-1][0] for path in paths)
-        self.conv2d = nn.Conv2d(width, channels, kernel_size=1)
+                row.append(ConvBN(before, narrowed(filters, width), kernel))
+                before = narrowed(filters, width)
+            self.add_module(name, row[0] if len(row) == 1 else nn.Sequential(*row))
+        together = sum(narrowed(path[-1][0], width) for path in paths)
+        self.conv2d = nn.Conv2d(together, channels, kernel_size=1)
         self.scale = scale
         self.relu = relu
 
@@ -89,25 +93,34 @@ class Residual(nn.Module):
         return torch.relu_(x) if self.relu else x
 
 
-def _reduction_b(channels: int, widths: tuple[int, int, int, int]) -> Paths:
+def _three(scales: Sequence[float] | float) -> tuple[float, float, float]:
+    if isinstance(scales, (int, float)):
+        return (scales, scales, scales)
+    if len(scales) != 3:
+        raise ValueError(f"there are three scales, not {len(scales)}")
+    a, b, c = scales
+    return a, b, c
+
+
+def _reduction_b(conv: Conv, channels: int, widths: tuple[int, int, int, int]) -> Paths:
     """Return Reduction-B: Figures 12 (v1) and 18 (v2), from 17² to 8²."""
     first, second, third, fourth = widths
     return Paths(
         {
             "branch0": nn.Sequential(
-                ConvBN(channels, 256, 1), ConvBN(256, first, 3, stride=2, same=False)
+                conv(channels, 256, 1), conv(256, first, 3, stride=2, same=False)
             )
         },
         {
             "branch1": nn.Sequential(
-                ConvBN(channels, 256, 1), ConvBN(256, second, 3, stride=2, same=False)
+                conv(channels, 256, 1), conv(256, second, 3, stride=2, same=False)
             )
         },
         {
             "branch2": nn.Sequential(
-                ConvBN(channels, 256, 1),
-                ConvBN(256, third, 3),
-                ConvBN(third, fourth, 3, stride=2, same=False),
+                conv(channels, 256, 1),
+                conv(256, third, 3),
+                conv(third, fourth, 3, stride=2, same=False),
             )
         },
         {"branch3": small_pool()},
@@ -122,14 +135,14 @@ class _InceptionResNet(Network):
     #: The stages' modules, in the order in which they run.
     _STAGES: tuple[tuple[str, ...], ...]
 
-    def __init__(self) -> None:
+    def __init__(self, conv: Conv) -> None:
         super().__init__()
-        self.conv2d_1a = ConvBN(3, 32, 3, stride=2, same=False)
-        self.conv2d_2a = ConvBN(32, 32, 3, same=False)
-        self.conv2d_2b = ConvBN(32, 64, 3)
+        self.conv2d_1a = conv(3, 32, 3, stride=2, same=False)
+        self.conv2d_2a = conv(32, 32, 3, same=False)
+        self.conv2d_2b = conv(32, 64, 3)
         self.maxpool_3a = small_pool()
-        self.conv2d_3b = ConvBN(64, 80, 1)
-        self.conv2d_4a = ConvBN(80, 192, 3, same=False)
+        self.conv2d_3b = conv(64, 80, 1)
+        self.conv2d_4a = conv(80, 192, 3, same=False)
 
     def run_stages(self, x: Tensor) -> Iterator[Tensor]:
         for names in self._STAGES:
@@ -156,7 +169,15 @@ class InceptionResNetV1(_InceptionResNet):
     dropout
         Share of the last features left out in training (Figure 15: 0.8 are kept).
     scales
-        What residuals of the modules A, B and C are multiplied with.
+        What residuals of the modules A, B and C are multiplied with; one number holds
+        for all three.
+    width
+        What all numbers of filters are multiplied with, a multiple of 1/16.
+
+    Raises
+    ------
+    ValueError
+        If there is no network of that width, or these are not three scales.
     """
 
     _STAGES = (
@@ -170,19 +191,22 @@ class InceptionResNetV1(_InceptionResNet):
         self,
         num_classes: int = 1000,
         dropout: float = 0.2,
-        scales: tuple[float, float, float] = SCALES,
+        scales: Sequence[float] | float = SCALES,
+        width: float = 1.0,
     ) -> None:
         def module_c(scale: float, relu: bool) -> Residual:
             second = ((192, 1), (192, (1, 3)), (192, (3, 1)))
-            return Residual(1792, scale, ((192, 1),), second, relu=relu)
+            return Residual(1792, scale, ((192, 1),), second, relu=relu, width=width)
 
-        super().__init__()
-        a, b, c = scales
+        conv = convolutions(width)
+        super().__init__(conv)
+        a, b, c = _three(scales)
         self.num_classes = num_classes
-        self.num_features = 1792
-        self.stage_sizes = [256, 256, 896, 1792]
+        self.stage_sizes = [narrowed(n, width) for n in (256, 256, 896, 1792)]
+        self.num_features = self.stage_sizes[-1]
+        described = narrowed(512, width)
         self.stage_names = ["the stem", "the modules A", "those B", "those C"]
-        self.conv2d_4b = ConvBN(192, 256, 3, stride=2, same=False)
+        self.conv2d_4b = conv(192, 256, 3, stride=2, same=False)
         self.repeat_1 = nn.Sequential(  # Figure 10
             *(
                 Residual(
@@ -191,25 +215,32 @@ class InceptionResNetV1(_InceptionResNet):
                     ((32, 1),),
                     ((32, 1), (32, 3)),
                     ((32, 1), (32, 3), (32, 3)),
+                    width=width,
                 )
                 for _ in range(5)
             )
         )
-        self.mixed_6a = reduction_a(256, 192, 192, 256, 384)
+        self.mixed_6a = reduction_a(conv, 256, 192, 192, 256, 384)
         self.repeat_2 = nn.Sequential(  # Figure 11
             *(
-                Residual(896, b, ((128, 1),), ((128, 1), (128, (1, 7)), (128, (7, 1))))
+                Residual(
+                    896,
+                    b,
+                    ((128, 1),),
+                    ((128, 1), (128, (1, 7)), (128, (7, 1))),
+                    width=width,
+                )
                 for _ in range(10)
             )
         )
-        self.mixed_7a = _reduction_b(896, (384, 256, 256, 256))
+        self.mixed_7a = _reduction_b(conv, 896, (384, 256, 256, 256))
         # Figure 13
         self.repeat_3 = nn.Sequential(*(module_c(c, True) for _ in range(5)))
         self.block8 = module_c(1, False)
         self.dropout = nn.Dropout(dropout)
-        self.last_linear = nn.Linear(self.num_features, 512, bias=False)
-        self.last_bn = nn.BatchNorm1d(512, eps=0.001)
-        self.logits = nn.Linear(512, num_classes)
+        self.last_linear = nn.Linear(self.num_features, described, bias=False)
+        self.last_bn = nn.BatchNorm1d(described, eps=0.001)
+        self.logits = nn.Linear(described, num_classes)
         initialise(self)
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
@@ -218,7 +249,11 @@ class InceptionResNetV1(_InceptionResNet):
 
     def layers(self) -> list[Layer]:
         """Return the layers that vectors can be taken from, with their sizes."""
-        described = Layer("embedding", 512, "what the network describes a face by")
+        described = Layer(
+            "embedding",
+            self.logits.in_features,
+            "what the network describes a face by",
+        )
         return [*super().layers(), described]
 
     def head_vector(self, name: str, features: Tensor) -> Tensor:
@@ -226,12 +261,16 @@ class InceptionResNetV1(_InceptionResNet):
             return functional.normalize(self._described(pooled(features)))
         return super().head_vector(name, features)
 
+    def classifier_input(self, vector: Tensor) -> Tensor:
+        """Return the 512 numbers that describe a face, before they have length 1."""
+        return self._described(vector)
+
     def _described(self, vector: Tensor) -> Tensor:
         return self.last_bn(self.last_linear(self.dropout(vector)))
 
     def reset_classifier(self, num_classes: int) -> None:
         self.num_classes = num_classes
-        self.logits = nn.Linear(512, num_classes)
+        self.logits = nn.Linear(self.logits.in_features, num_classes)
         initialise(self.logits)
 
 
@@ -248,7 +287,15 @@ class InceptionResNetV2(_InceptionResNet):
     dropout
         Share of the last features left out in training (Figure 15: 0.8 are kept).
     scales
-        What residuals of the modules A, B and C are multiplied with.
+        What residuals of the modules A, B and C are multiplied with; one number holds
+        for all three.
+    width
+        What all numbers of filters are multiplied with, a multiple of 1/16.
+
+    Raises
+    ------
+    ValueError
+        If there is no network of that width, or these are not three scales.
     """
 
     _STAGES = (
@@ -262,28 +309,30 @@ class InceptionResNetV2(_InceptionResNet):
         self,
         num_classes: int = 1000,
         dropout: float = 0.2,
-        scales: tuple[float, float, float] = SCALES,
+        scales: Sequence[float] | float = SCALES,
+        width: float = 1.0,
     ) -> None:
         def module_c(scale: float, relu: bool) -> Residual:
             second = ((192, 1), (224, (1, 3)), (256, (3, 1)))
-            return Residual(2080, scale, ((192, 1),), second, relu=relu)
+            return Residual(2080, scale, ((192, 1),), second, relu=relu, width=width)
 
-        super().__init__()
-        a, b, c = scales
+        conv = convolutions(width)
+        super().__init__(conv)
+        a, b, c = _three(scales)
         self.num_classes = num_classes
-        self.num_features = 1536
-        self.stage_sizes = [320, 320, 1088, 1536]
+        self.stage_sizes = [narrowed(n, width) for n in (320, 320, 1088, 1536)]
+        self.num_features = self.stage_sizes[-1]
         self.stage_names = ["the stem", "the modules A", "those B", "those C"]
         self.maxpool_5a = small_pool()
         self.mixed_5b = Paths(
-            {"branch0": ConvBN(192, 96, 1)},
-            {"branch1": nn.Sequential(ConvBN(192, 48, 1), ConvBN(48, 64, 5))},
+            {"branch0": conv(192, 96, 1)},
+            {"branch1": nn.Sequential(conv(192, 48, 1), conv(48, 64, 5))},
             {
                 "branch2": nn.Sequential(
-                    ConvBN(192, 64, 1), ConvBN(64, 96, 3), ConvBN(96, 96, 3)
+                    conv(192, 64, 1), conv(64, 96, 3), conv(96, 96, 3)
                 )
             },
-            {"branch3": nn.Sequential(same_pool(), ConvBN(192, 64, 1))},
+            {"branch3": nn.Sequential(same_pool(), conv(192, 64, 1))},
         )
         self.repeat = nn.Sequential(  # Figure 16
             *(
@@ -293,22 +342,29 @@ class InceptionResNetV2(_InceptionResNet):
                     ((32, 1),),
                     ((32, 1), (32, 3)),
                     ((32, 1), (48, 3), (64, 3)),
+                    width=width,
                 )
                 for _ in range(10)
             )
         )
-        self.mixed_6a = reduction_a(320, 256, 256, 384, 384)
+        self.mixed_6a = reduction_a(conv, 320, 256, 256, 384, 384)
         self.repeat_1 = nn.Sequential(  # Figure 17
             *(
-                Residual(1088, b, ((192, 1),), ((128, 1), (160, (1, 7)), (192, (7, 1))))
+                Residual(
+                    1088,
+                    b,
+                    ((192, 1),),
+                    ((128, 1), (160, (1, 7)), (192, (7, 1))),
+                    width=width,
+                )
                 for _ in range(20)
             )
         )
-        self.mixed_7a = _reduction_b(1088, (384, 288, 288, 320))
+        self.mixed_7a = _reduction_b(conv, 1088, (384, 288, 288, 320))
         # Figure 19
         self.repeat_2 = nn.Sequential(*(module_c(c, True) for _ in range(9)))
         self.block8 = module_c(1, False)
-        self.conv2d_7b = ConvBN(2080, self.num_features, 1)
+        self.conv2d_7b = conv(2080, 1536, 1)
         self.dropout = nn.Dropout(dropout)
         self.classif = nn.Linear(self.num_features, num_classes)
         initialise(self)
@@ -325,15 +381,21 @@ class InceptionResNetV2(_InceptionResNet):
 
 @register_network
 def inception_resnet_v1(
-    num_classes: int = 1000, dropout: float = 0.2
+    num_classes: int = 1000,
+    dropout: float = 0.2,
+    scales: Sequence[float] | float = SCALES,
+    width: float = 1.0,
 ) -> InceptionResNetV1:
     """Inception-ResNet-v1: 23,995,624 parameters with 1,000 classes."""
-    return InceptionResNetV1(num_classes, dropout)
+    return InceptionResNetV1(num_classes, dropout, scales, width)
 
 
 @register_network
 def inception_resnet_v2(
-    num_classes: int = 1000, dropout: float = 0.2
+    num_classes: int = 1000,
+    dropout: float = 0.2,
+    scales: Sequence[float] | float = SCALES,
+    width: float = 1.0,
 ) -> InceptionResNetV2:
     """Inception-ResNet-v2: 55,843,464 parameters with 1,000 classes."""
-    return InceptionResNetV2(num_classes, dropout)
+    return InceptionResNetV2(num_classes, dropout, scales, width)

@@ -30,6 +30,7 @@ __all__ = [
     "resnet101",
     "resnet110_cifar",
     "resnet152",
+    "resnet_cifar",
 ]
 
 
@@ -162,6 +163,10 @@ class ResNet(Network):
         Whether to begin as for CIFAR's images of 32² (section 4.2): a 3×3 convolution,
         16 filters in the first stage, shortcuts without parameters; otherwise as for
         ImageNet (Table 1).
+    width
+        Filters of the first stage; None: 16 with `small_images`, otherwise 64.
+    dropout
+        Share of the last features left out in training; the paper has none.
     """
 
     def __init__(
@@ -170,9 +175,11 @@ class ResNet(Network):
         depths: Sequence[int],
         num_classes: int = 1000,
         small_images: bool = False,
+        width: int | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        width = channels = 16 if small_images else 64
+        width = channels = width or (16 if small_images else 64)
         self.pool: nn.Module
         if small_images:
             self.conv1 = _conv(3, channels, 3)
@@ -196,6 +203,7 @@ class ResNet(Network):
             width *= 2
         self.num_features = channels
         self.num_classes = num_classes
+        self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(channels, num_classes)
         self._initialise(self)
 
@@ -218,7 +226,7 @@ class ResNet(Network):
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
         vector = pooled(features)
-        return vector if pre_logits else self.fc(vector)
+        return vector if pre_logits else self.fc(self.dropout(vector))
 
     def reset_classifier(self, num_classes: int) -> None:
         self.num_classes = num_classes
@@ -227,66 +235,84 @@ class ResNet(Network):
 
 
 @register_network
-def resnet18(num_classes: int = 1000) -> ResNet:
+def resnet18(num_classes: int = 1000, dropout: float = 0.0) -> ResNet:
     """ResNet of 18 layers: 11,689,512 parameters with 1,000 classes (Table 1)."""
-    return ResNet(Basic, (2, 2, 2, 2), num_classes)
+    return ResNet(Basic, (2, 2, 2, 2), num_classes, dropout=dropout)
 
 
 @register_network
-def resnet34(num_classes: int = 1000) -> ResNet:
+def resnet34(num_classes: int = 1000, dropout: float = 0.0) -> ResNet:
     """ResNet of 34 layers: 21,797,672 parameters with 1,000 classes (Table 1)."""
-    return ResNet(Basic, (3, 4, 6, 3), num_classes)
+    return ResNet(Basic, (3, 4, 6, 3), num_classes, dropout=dropout)
 
 
 @register_network
-def resnet50(num_classes: int = 1000) -> ResNet:
+def resnet50(num_classes: int = 1000, dropout: float = 0.0) -> ResNet:
     """ResNet of 50 layers: 25,557,032 parameters with 1,000 classes (Table 1)."""
-    return ResNet(Bottleneck, (3, 4, 6, 3), num_classes)
+    return ResNet(Bottleneck, (3, 4, 6, 3), num_classes, dropout=dropout)
 
 
 @register_network
-def resnet101(num_classes: int = 1000) -> ResNet:
+def resnet101(num_classes: int = 1000, dropout: float = 0.0) -> ResNet:
     """ResNet of 101 layers: 44,549,160 parameters with 1,000 classes (Table 1)."""
-    return ResNet(Bottleneck, (3, 4, 23, 3), num_classes)
+    return ResNet(Bottleneck, (3, 4, 23, 3), num_classes, dropout=dropout)
 
 
 @register_network
-def resnet152(num_classes: int = 1000) -> ResNet:
+def resnet152(num_classes: int = 1000, dropout: float = 0.0) -> ResNet:
     """ResNet of 152 layers: 60,192,808 parameters with 1,000 classes (Table 1)."""
-    return ResNet(Bottleneck, (3, 8, 36, 3), num_classes)
+    return ResNet(Bottleneck, (3, 8, 36, 3), num_classes, dropout=dropout)
 
 
 @register_network
-def resnet20_cifar(num_classes: int = 10) -> ResNet:
+def resnet20_cifar(num_classes: int = 10, dropout: float = 0.0) -> ResNet:
     """ResNet of 20 layers for images of 32²: 269,722 parameters with 10 classes.
 
     Table 6 of the paper: 0.27 million.
     """
-    return ResNet(Basic, (3, 3, 3), num_classes, small_images=True)
+    return ResNet(Basic, (3, 3, 3), num_classes, small_images=True, dropout=dropout)
 
 
 @register_network
-def resnet32_cifar(num_classes: int = 10) -> ResNet:
+def resnet32_cifar(num_classes: int = 10, dropout: float = 0.0) -> ResNet:
     """ResNet of 32 layers for images of 32²: 464,154 parameters with 10 classes.
 
     Table 6 of the paper: 0.46 million.
     """
-    return ResNet(Basic, (5, 5, 5), num_classes, small_images=True)
+    return ResNet(Basic, (5, 5, 5), num_classes, small_images=True, dropout=dropout)
 
 
 @register_network
-def resnet56_cifar(num_classes: int = 10) -> ResNet:
+def resnet56_cifar(num_classes: int = 10, dropout: float = 0.0) -> ResNet:
     """ResNet of 56 layers for images of 32²: 853,018 parameters with 10 classes.
 
     Table 6 of the paper: 0.85 million.
     """
-    return ResNet(Basic, (9, 9, 9), num_classes, small_images=True)
+    return ResNet(Basic, (9, 9, 9), num_classes, small_images=True, dropout=dropout)
 
 
 @register_network
-def resnet110_cifar(num_classes: int = 10) -> ResNet:
+def resnet110_cifar(num_classes: int = 10, dropout: float = 0.0) -> ResNet:
     """ResNet of 110 layers for images of 32²: 1,727,962 parameters with 10 classes.
 
     Table 6 of the paper: 1.7 million.
     """
-    return ResNet(Basic, (18, 18, 18), num_classes, small_images=True)
+    return ResNet(Basic, (18, 18, 18), num_classes, small_images=True, dropout=dropout)
+
+
+@register_network
+def resnet_cifar(
+    num_classes: int = 10, n: int = 3, width: int = 16, dropout: float = 0.0
+) -> ResNet:
+    """ResNet of 6n + 2 layers for images of 32², with any n and width (section 4.2).
+
+    With these it is `resnet20_cifar`: 269,722 parameters with 10 classes.
+
+    Raises
+    ------
+    ValueError
+        If a stage would be without blocks or filters.
+    """
+    if n < 1 or width < 1:
+        raise ValueError(f"a ResNet needs n and width of 1 at least, not {n}, {width}")
+    return ResNet(Basic, (n, n, n), num_classes, True, width, dropout)

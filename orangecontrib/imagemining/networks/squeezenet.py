@@ -110,6 +110,9 @@ class SqueezeNet(Network):
         the last row and column where they do not fit.
     last_relu
         Whether negative values at positions are cut before their mean becomes a logit.
+    small_images
+        Whether to begin as images of 32² need it, which the paper does not have: a 3×3
+        convolution without steps, zeros around it. All that follows is the same.
 
     Raises
     ------
@@ -132,6 +135,7 @@ class SqueezeNet(Network):
         padding: int = 0,
         ceil_mode: bool = True,
         last_relu: bool = True,
+        small_images: bool = False,
     ) -> None:
         def pool() -> nn.MaxPool2d:
             return nn.MaxPool2d(kernel_size=3, stride=2, ceil_mode=ceil_mode)
@@ -142,8 +146,11 @@ class SqueezeNet(Network):
         if bypass not in ("none", "simple", "complex"):
             raise ValueError(f"bypasses are none, simple or complex, not '{bypass}'")
         channels, side, pooled_after = _VERSIONS[version]
+        stride = 2
+        if small_images:
+            side, stride, padding = 3, 1, 1
         self.features = nn.Sequential(
-            nn.Conv2d(3, channels, kernel_size=side, stride=2, padding=padding),
+            nn.Conv2d(3, channels, side, stride, padding),
             nn.ReLU(inplace=True),
             pool(),
         )
@@ -180,7 +187,7 @@ class SqueezeNet(Network):
         least = 1
         for _ in range(3):  # what each pooling needs to give as much as the next needs
             least = 2 * least if ceil_mode else 2 * least + 1
-        self.min_size = 2 * (least - 1) + side - 2 * padding
+        self.min_size = stride * (least - 1) + side - 2 * padding
 
     @staticmethod
     def _initialise(root: nn.Module, last: nn.Module) -> None:
@@ -222,11 +229,14 @@ def squeezenet1_0(
     pct_3x3: float = 0.5,
     freq: int = 2,
     squeeze_ratio: float = 0.125,
+    bypass: Bypass = "none",
+    last_relu: bool = True,
+    small_images: bool = False,
 ) -> SqueezeNet:
     """SqueezeNet 1.0: 1,248,424 parameters with 1,000 classes (Table 1).
 
-    The other numbers are those of section 5.1 and span its space of designs; see
-    `SqueezeNet`.
+    The other numbers are those of section 5.1 and span its space of designs, the
+    bypasses those of section 6; see `SqueezeNet`.
     """
     return SqueezeNet(
         "1.0",
@@ -237,36 +247,67 @@ def squeezenet1_0(
         pct_3x3=pct_3x3,
         freq=freq,
         squeeze_ratio=squeeze_ratio,
+        bypass=bypass,
+        last_relu=last_relu,
+        small_images=small_images,
     )
 
 
 @register_network
 def squeezenet1_0_simple_bypass(
-    num_classes: int = 1000, dropout: float = 0.5
+    num_classes: int = 1000, dropout: float = 0.5, last_relu: bool = True
 ) -> SqueezeNet:
     """SqueezeNet 1.0 with ways around fire3, 5, 7 and 9 (section 6).
 
     Like 1.0 it has 1,248,424 parameters with 1,000 classes.
     """
-    return SqueezeNet("1.0", num_classes, dropout, bypass="simple")
+    return SqueezeNet("1.0", num_classes, dropout, bypass="simple", last_relu=last_relu)
 
 
 @register_network
 def squeezenet1_0_complex_bypass(
-    num_classes: int = 1000, dropout: float = 0.5
+    num_classes: int = 1000, dropout: float = 0.5, last_relu: bool = True
 ) -> SqueezeNet:
     """SqueezeNet 1.0 with ways around all modules (section 6).
 
     It has 1,589,672 parameters with 1,000 classes, 6.1 MiB. Table 3 prints 7.7 MB,
     which the four 1×1 convolutions of the paper's Figure 2 do not add up to.
     """
-    return SqueezeNet("1.0", num_classes, dropout, bypass="complex")
+    return SqueezeNet(
+        "1.0", num_classes, dropout, bypass="complex", last_relu=last_relu
+    )
 
 
 @register_network
-def squeezenet1_1(num_classes: int = 1000, dropout: float = 0.5) -> SqueezeNet:
-    """SqueezeNet 1.1: 1,235,496 parameters with 1,000 classes."""
-    return SqueezeNet("1.1", num_classes, dropout)
+def squeezenet1_1(
+    num_classes: int = 1000,
+    dropout: float = 0.5,
+    base_e: int = 128,
+    incr_e: int = 128,
+    pct_3x3: float = 0.5,
+    freq: int = 2,
+    squeeze_ratio: float = 0.125,
+    bypass: Bypass = "none",
+    last_relu: bool = True,
+    small_images: bool = False,
+) -> SqueezeNet:
+    """SqueezeNet 1.1: 1,235,496 parameters with 1,000 classes.
+
+    The other numbers are as for `squeezenet1_0`.
+    """
+    return SqueezeNet(
+        "1.1",
+        num_classes,
+        dropout,
+        base_e=base_e,
+        incr_e=incr_e,
+        pct_3x3=pct_3x3,
+        freq=freq,
+        squeeze_ratio=squeeze_ratio,
+        bypass=bypass,
+        last_relu=last_relu,
+        small_images=small_images,
+    )
 
 
 @register_network

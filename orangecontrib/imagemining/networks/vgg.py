@@ -14,7 +14,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
-from orangecontrib.imagemining.networks._base import Network
+from orangecontrib.imagemining.networks._base import Network, grid_means
 from orangecontrib.imagemining.networks._registry import register_network
 
 __all__ = [
@@ -46,6 +46,7 @@ CONFIGURATIONS: dict[str, tuple[tuple[int, ...], ...]] = {
 }
 
 _GRID = 7  # positions a side that the fully connected layers see
+_HIDDEN, _HIDDEN_SMALL = 4096, 512  # values that these layers give
 
 
 class VGG(Network):
@@ -64,7 +65,8 @@ class VGG(Network):
     lrn
         Whether the first convolution's responses are normalised (A-LRN).
     hidden
-        Number of values that the first two fully connected layers give.
+        Number of values that the first two fully connected layers give; None: 4096, or
+        512 with `small_images`, times `width`.
     dropout
         Share of the values left out in training, after each of the first two fully
         connected layers (section 3.1: 0.5).
@@ -74,6 +76,11 @@ class VGG(Network):
         their outputs averaged (section 3.2), which needs 224 pixels a side; with False
         the last stage is brought to 7 × 7 positions by means. The parameters are the
         same, and may be used either way.
+    width
+        What the numbers of filters are multiplied with.
+    small_images
+        Whether the fully connected layers see one position instead of 7 × 7, as images
+        of 32² leave it; larger ones are brought to it by means.
     start
         How weights begin: "glorot" as the paper's authors found to do without
         pre-training (end of section 3.1), or "normal", of variance 0.01, as they began
@@ -82,11 +89,8 @@ class VGG(Network):
     Raises
     ------
     ValueError
-        If there is no such configuration or beginning.
+        If there is no such configuration or beginning, or no filter would be left.
     """
-
-    #: What the fully connected layers need without any resizing.
-    _dense_size = 2 ** len(_WIDTHS) * _GRID
 
     def __init__(
         self,
@@ -95,9 +99,11 @@ class VGG(Network):
         *,
         batch_norm: bool = False,
         lrn: bool = False,
-        hidden: int = 4096,
+        hidden: int | None = None,
         dropout: float = 0.5,
         dense: bool = False,
+        width: float = 1.0,
+        small_images: bool = False,
         start: Literal["glorot", "normal"] = "glorot",
     ) -> None:
         super().__init__()
@@ -108,28 +114,36 @@ class VGG(Network):
             )
         if start not in ("glorot", "normal"):
             raise ValueError(f"weights begin by 'glorot' or 'normal', not by '{start}'")
+        widths = [round(filters * width) for filters in _WIDTHS]
+        if hidden is None:
+            hidden = round((_HIDDEN_SMALL if small_images else _HIDDEN) * width)
+        if min(*widths, hidden) < 1:
+            raise ValueError(f"a width of {width} leaves no filters")
         self.num_classes = num_classes
         self.num_features = hidden
-        self.stage_sizes = list(_WIDTHS)
+        self.stage_sizes = widths
         self.stage_names = [f"pool{number}" for number in range(1, len(_WIDTHS) + 1)]
         self.dense = dense
+        self._grid = 1 if small_images else _GRID
+        # what the fully connected layers need without any resizing
+        self._dense_size = 2 ** len(_WIDTHS) * self._grid
         self.min_size = self._dense_size if dense else 2 ** len(_WIDTHS)
         self._start = start
         self.features = nn.Sequential()
         channels = 3
-        for sides, width in zip(CONFIGURATIONS[configuration], _WIDTHS, strict=True):
+        for sides, filters in zip(CONFIGURATIONS[configuration], widths, strict=True):
             for side in sides:
-                conv = nn.Conv2d(channels, width, side, padding=side // 2)
+                conv = nn.Conv2d(channels, filters, side, padding=side // 2)
                 self.features.append(conv)
                 if batch_norm:
-                    self.features.append(nn.BatchNorm2d(width))
+                    self.features.append(nn.BatchNorm2d(filters))
                 self.features.append(nn.ReLU(inplace=True))
                 if lrn and channels == 3:
                     self.features.append(_response_normalisation())
-                channels = width
+                channels = filters
             self.features.append(nn.MaxPool2d(kernel_size=2, stride=2))
         self.classifier = nn.Sequential(
-            nn.Linear(channels * _GRID**2, hidden),
+            nn.Linear(channels * self._grid**2, hidden),
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
             nn.Linear(hidden, hidden),
@@ -151,8 +165,9 @@ class VGG(Network):
     def initialise_from(self, shallower: VGG) -> None:
         """Begin with what a shallower network has learned (section 3.1).
 
-        Its first four convolutions and its fully connected layers are copied to where
-        this network has the same ones; the rest stays as it is.
+        Its first four convolutions, with their batch normalisation if both have it, and
+        its fully connected layers are copied to where this network has the same ones;
+        the rest stays as it is.
 
         Parameters
         ----------
@@ -171,17 +186,23 @@ class VGG(Network):
             )
         own, others = self._convolutions(), shallower._convolutions()
         for place in list(others)[:4]:
-            own[place].load_state_dict(others[place].state_dict())
+            for layer, other in zip(own[place], others[place], strict=False):
+                layer.load_state_dict(other.state_dict())
         self.classifier.load_state_dict(shallower.classifier.state_dict())
 
-    def _convolutions(self) -> dict[tuple[int, int], nn.Conv2d]:
-        """Return the convolutions by block and number within it."""
-        places: dict[tuple[int, int], nn.Conv2d] = {}
+    def _convolutions(self) -> dict[tuple[int, int], list[nn.Module]]:
+        """Return the convolutions by block and number within it.
+
+        Each with its batch normalisation, if it has one.
+        """
+        places: dict[tuple[int, int], list[nn.Module]] = {}
         block = number = 1
         for layer in self.features:
             if isinstance(layer, nn.Conv2d):
-                places[block, number] = layer
+                places[block, number] = [layer]
                 number += 1
+            elif isinstance(layer, nn.BatchNorm2d):
+                places[block, number - 1].append(layer)
             elif isinstance(layer, nn.MaxPool2d):
                 block += 1
                 number = 1
@@ -197,7 +218,7 @@ class VGG(Network):
         layers = self.classifier[:-1] if pre_logits else self.classifier
         if self.dense:
             return self._convolved(layers, features).mean(dim=(2, 3))
-        return layers(functional.adaptive_avg_pool2d(features, _GRID).flatten(1))
+        return layers(grid_means(features, self._grid).flatten(1))
 
     def score_map(self, x: Tensor) -> Tensor:
         """Return logits at each place of an image, (n, num_classes, h, w).
@@ -205,18 +226,17 @@ class VGG(Network):
         Raises
         ------
         ImageError
-            If the images are smaller than 224².
+            If the images are smaller than 224² (32² for small images).
         """
         self._check_size(x, self._dense_size)
         return self._convolved(self.classifier, self.forward_features(x))
 
-    @staticmethod
-    def _convolved(layers: nn.Module, features: Tensor) -> Tensor:
+    def _convolved(self, layers: nn.Module, features: Tensor) -> Tensor:
         # a linear map of 7 × 7 positions, applied wherever these fit, is a convolution
         # of which it holds the weights; cutting the positions out saves reordering a
         # matrix of 400 MB at every call
-        height, width = (side - _GRID + 1 for side in features.shape[-2:])
-        places = functional.unfold(features, _GRID).transpose(1, 2)
+        height, width = (side - self._grid + 1 for side in features.shape[-2:])
+        places = functional.unfold(features, self._grid).transpose(1, 2)
         return layers(places).transpose(1, 2).unflatten(2, (height, width))
 
     def reset_classifier(self, num_classes: int) -> None:

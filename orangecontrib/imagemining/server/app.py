@@ -69,6 +69,7 @@ async def embed(service: Service, request: Request) -> Response:
             for layer in asked.layers
         ]
         way = ways[0]
+        service.check_answer(ways, len(asked.images))
         outcomes = await service.embed(request, client, way, asked.layers, asked.images)
     answer = service.answer(served.public, way, asked.layers, outcomes)
     return Response(pack_answer(answer), media_type=MEDIA_TYPE)

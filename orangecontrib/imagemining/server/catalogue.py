@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from orangecontrib.imagemining.embedders.base import (
@@ -16,6 +17,9 @@ from orangecontrib.imagemining.embedders.catalog import (
     ONNX,
     TIMM,
     card_of,
+    kept_networks,
+    lend_network,
+    name_of_file,
     network_names,
     path_of,
 )
@@ -27,6 +31,11 @@ from orangecontrib.imagemining.specs import (
     Weights,
 )
 from orangecontrib.imagemining.weights import WEIGHTS, fetch, is_here
+from orangecontrib.imagemining.weights.image_network import ImageNetwork
+from orangecontrib.imagemining.weights.network_file import (
+    NETWORK_SUFFIX,
+    load_network_file,
+)
 
 __all__ = ["OLD_NAMES", "Catalogue", "NotHereError", "Served", "spec_of"]
 
@@ -70,8 +79,9 @@ class Catalogue:
     Parameters
     ----------
     names
-        Which; weights that are not here are fetched. Without any: all whose weights are
-        here.
+        Which; weights that are not here are fetched. Also files of own networks, .onnx
+        with their card beside them, and of trained ones, .safetensors. Without any: all
+        that are here.
 
     Raises
     ------
@@ -84,7 +94,10 @@ class Catalogue:
     def __init__(self, names: Sequence[str] = ()) -> None:
         self.named = bool(names)
         self._served: dict[str, Served] = {}
+        # a trained network is known by its name as long as somebody holds it
+        self._held: list[ImageNetwork] = []
         for name in names or _those_here():
+            name = self._name_of(name)
             card = card_of(name)
             if name in WEIGHTS and not is_here(card):
                 fetch(card)
@@ -140,6 +153,15 @@ class Catalogue:
             served = self.find(name)  # tells it under the name that was asked for
         return served, layer or served.card.layers[0].name
 
+    def _name_of(self, name: str) -> str:
+        """Return a network's name, which may be told by its file."""
+        if name.endswith(NETWORK_SUFFIX):
+            network = load_network_file(Path(name))
+            self._held.append(network)
+            return lend_network(network)
+        is_file = name.endswith(".onnx") and not name.startswith((ONNX, TIMM))
+        return name_of_file(Path(name)) if is_file else name
+
     def describe(self) -> list[dict[str, Any]]:
         """Return what clients may want to know of each network, for JSON."""
         return [_description(served) for served in self]
@@ -166,7 +188,8 @@ def spec_of(
 
 def _those_here() -> list[str]:
     names = network_names()
-    return [name for name in names if name not in WEIGHTS or is_here(WEIGHTS[name])]
+    here = [name for name in names if name not in WEIGHTS or is_here(WEIGHTS[name])]
+    return [*here, *kept_networks()]
 
 
 def _public(name: str) -> str:
@@ -185,6 +208,7 @@ def _description(served: Served) -> dict[str, Any]:
     ]
     old = [name for name, (public, _) in OLD_NAMES.items() if public == served.public]
     height, width = card.preprocess.size
+    imagenet = not served.name.startswith(TIMM) and knows_imagenet(served.name)
     return {
         "name": served.public,
         "title": card.title,
@@ -200,5 +224,7 @@ def _description(served: Served) -> dict[str, Any]:
         "source_sha256": card.source_sha256,
         "licence": card.license,
         "trained_on": card.trained_on,
-        "imagenet": not served.name.startswith(TIMM) and knows_imagenet(served.name),
+        "fit": card.fit,
+        "imagenet": imagenet,
+        "classes": [] if imagenet else list(card.classes),
     }

@@ -41,14 +41,14 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "--networks",
         default="",
         metavar="NAME,NAME",
-        help="those offered, loaded at the start and fetched if need be (default: all"
-        " whose weights are here)",
+        help="those offered, loaded at the start and fetched if need be; also files of"
+        " networks, .onnx or .safetensors (default: all that are here)",
     )
     add(
         "--device",
-        choices=["auto", "cpu"],
+        choices=["auto", "cpu", "gpu"],
         default="auto",
-        help="what networks run on (%(default)s)",
+        help="what networks run on; auto: a graphics processor if there is one",
     )
     add(
         "--threads",
@@ -163,7 +163,6 @@ def run(options: argparse.Namespace) -> int:
         tokens=tokens,
         no_auth=options.no_auth,
         networks=tuple(filter(None, names)),
-        device=options.device,
         threads=options.threads,
         max_batch=options.max_batch,
         max_wait=options.max_wait_ms / 1000,
@@ -181,10 +180,24 @@ def run(options: argparse.Namespace) -> int:
         keyfile=options.keyfile,
     )
     settings.check()
-    if options.device == "cpu":
-        os.environ.setdefault("IMAGEMINING_ENGINE", "onnxruntime")
+    _use(options.device)
     serve(Service(settings))
     return 0
+
+
+def _use(device: str) -> None:
+    if device == "cpu":
+        from orangecontrib.imagemining.embedders.engines.choice import gpu_is_of_no_use
+
+        gpu_is_of_no_use()
+    elif device == "gpu":
+        from orangecontrib.imagemining.embedders.engines.pytorch import device_is_here
+
+        if not any(map(device_is_here, ("cuda", "mps"))):
+            raise ServerError(
+                "PyTorch finds no graphics processor here; start the server without"
+                " --device gpu, or install PyTorch for CUDA"
+            )
 
 
 def _number(lowest: int, highest: int) -> Any:

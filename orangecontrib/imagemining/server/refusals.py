@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from orangecontrib.imagemining.embedders.protocol import DamagedError
 from orangecontrib.imagemining.exceptions import (
     ImageMiningError,
     ProtocolError,
@@ -16,7 +17,7 @@ from orangecontrib.imagemining.exceptions import (
 )
 from orangecontrib.imagemining.server.catalogue import NotHereError
 
-__all__ = ["GONE", "Refusal", "refused"]
+__all__ = ["GONE", "Refusal", "content_of", "refused", "refused_by_router"]
 
 #: Status in logs and figures of requests whose client went away; it is never sent.
 GONE = 499
@@ -50,6 +51,8 @@ def as_refusal(ex: ImageMiningError) -> Refusal:
     """Return how an error is told to the client."""
     if isinstance(ex, Refusal):
         return ex
+    if isinstance(ex, DamagedError):
+        return Refusal(400, "damaged", str(ex))
     if isinstance(ex, ProtocolError):
         return Refusal(400, "bad-request", str(ex))
     if isinstance(ex, NotHereError):

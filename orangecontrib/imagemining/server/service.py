@@ -189,6 +189,23 @@ class Service:
             if not settled.is_set():
                 self.works.cancel(ticket)
 
+    def check_answer(self, ways: Sequence[Way], n_images: int) -> None:
+        """Refuse what would have an answer as long as no request may be.
+
+        Raises
+        ------
+        Refusal
+            If it would have.
+        """
+        n_bytes = 4 * n_images * sum(check_spec(way).size for way in ways)
+        if n_bytes > self.settings.max_body:
+            raise Refusal(
+                413,
+                "too-large",
+                f"The answer would have {n_bytes / 2**20:.0f} MB; ask for fewer images"
+                " or layers at once",
+            )
+
     def answer(
         self,
         network: str,

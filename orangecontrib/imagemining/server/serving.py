@@ -18,23 +18,29 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from orangecontrib.imagemining.exceptions import ServerError
 from orangecontrib.imagemining.server.app import create_app
 from orangecontrib.imagemining.server.logs import quieten_uvicorn
+from orangecontrib.imagemining.server.refusals import Refusal, content_of
 from orangecontrib.imagemining.server.service import Service
 
 __all__ = ["Server", "serve"]
 
 _MAX_HEAD = 16 * 1024  # bytes of a request's first line and headers
+_LINGER = 2.0  # seconds that a client has to finish saying what makes no sense
 _MORE_FILES = 256  # that a process needs besides its connections
 
 
 class _Connection(H11Protocol):
-    """A connection on which a request's head must arrive in time, and not be too long.
+    """A connection that holds nothing up: heads and answers have their time.
 
-    uvicorn waits for heads for ever, and measures only those that are not whole.
+    uvicorn waits for heads for ever, measures only those that are not whole, and waits
+    for ever for clients that do not take their answers.
     """
 
     header_seconds = 10.0
+    stall_seconds = 60.0
     _waiting: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
     _n_head = 0
+    _is_over = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -42,21 +48,69 @@ class _Connection(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._stop_stalling()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._is_over:
+            return
         if self.conn.their_state is h11.IDLE:
             if self._waiting is None:
                 self._await_head()
             self._n_head += len(data)
             head = data.find(b"\r\n\r\n")
             if self._n_head > _MAX_HEAD and not 0 <= head <= _MAX_HEAD:
-                self._stop_waiting()
-                self.send_400_response("The request's head is too long.")
+                self._unset_keepalive_if_required()
+                self.send_400_response("The request's head is too long")
                 return
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
+        if self.conn.their_state is not h11.IDLE and not self._is_over:
             self._stop_waiting()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no request, and hear the client out.
+
+        Closed while it still sends, the connection would be reset, and the answer lost.
+        """
+        self._stop_waiting()
+        self._is_over = True
+        if self.cycle is not None:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.abort()  # in the middle of another answer
+            return
+        content = content_of(Refusal(400, "bad-request", msg))
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Content-Length", str(len(content))),
+            ("Connection", "close"),
+        ]
+        answer = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+        for event in (answer, h11.Data(data=content), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+            self.flow.resume_reading()
+            self._waiting = self.loop.call_later(_LINGER, self.transport.abort)
+        else:
+            self.transport.close()
+
+    def shutdown(self) -> None:
+        if self._is_over:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stop_stalling()
+        abort = self.transport.abort
+        self._stalled = self.loop.call_later(self.stall_seconds, abort)
+
+    def resume_writing(self) -> None:
+        self._stop_stalling()
+        super().resume_writing()
 
     def _await_head(self) -> None:
         self._n_head = 0
@@ -67,6 +121,11 @@ class _Connection(H11Protocol):
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+
+    def _stop_stalling(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _give_up(self) -> None:
         self._waiting = None
@@ -85,9 +144,11 @@ class Server(uvicorn.Server):
 
     def __init__(self, service: Service) -> None:
         settings = service.settings
-        connection = type(
-            "Connection", (_Connection,), {"header_seconds": settings.header_seconds}
-        )
+        seconds = {
+            "header_seconds": settings.header_seconds,
+            "stall_seconds": settings.arrive_seconds,
+        }
+        connection = type("Connection", (_Connection,), seconds)
         super().__init__(
             uvicorn.Config(
                 create_app(service),

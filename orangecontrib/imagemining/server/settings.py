@@ -22,8 +22,7 @@ class Settings:
     host, port : where it listens; port 0 is any free one.
     tokens : who may use it; empty: everybody who can reach it.
     no_auth : that it is meant to be so.
-    networks : names of those offered; empty: all whose weights are on this computer.
-    device : what networks run on.
+    networks : names or files of those offered; empty: all that are on this computer.
     threads : how many networks run at once, each on one core.
     max_batch : images that a network gets at once at most.
     max_wait : seconds that an image may wait for others to be embedded with.
@@ -32,7 +31,8 @@ class Settings:
     max_body : bytes of one request.
     max_held : bytes of all requests that are in memory.
     image : what one image may cost.
-    arrive_seconds : within which a request's body has to arrive.
+    arrive_seconds : within which a request's body has to arrive, and within which a
+        client has to take some of its answer.
     header_seconds : within which its head has to.
     idle_seconds : that a connection may be silent between requests.
     request_seconds : that a request may take in all, waiting included.
@@ -48,7 +48,6 @@ class Settings:
     tokens: Tokens = field(default_factory=Tokens)
     no_auth: bool = False
     networks: tuple[str, ...] = ()
-    device: str = "cpu"
     threads: int = field(default_factory=lambda: os.cpu_count() or 2)
     max_batch: int = 8
     max_wait: float = 0.005

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import hmac
 import string
@@ -14,6 +15,7 @@ __all__ = ["Tokens"]
 
 _LETTERS = frozenset(string.ascii_letters + string.digits + "-_")
 _SHORTEST = 16  # letters; fewer can be tried out
+_MAKE = 'python -c "import secrets; print(secrets.token_urlsafe(24))"'
 
 
 class Tokens:
@@ -37,7 +39,7 @@ class Tokens:
             if len(token) < _SHORTEST:
                 raise ServerError(
                     f"Token {number} is shorter than {_SHORTEST} letters; make one by:"
-                    ' python -c "import secrets; print(secrets.token_urlsafe(24))"'
+                    f" {_MAKE}"
                 )
             if not _LETTERS.issuperset(token):
                 raise ServerError(
@@ -58,7 +60,15 @@ class Tokens:
             If it cannot be read, or has none.
         """
         try:
-            lines = path.read_text(encoding="utf8").splitlines()
+            content = path.read_bytes()
+            # Windows' PowerShell writes UTF-16
+            wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            lines = content.decode("utf-16" if wide else "utf-8-sig").splitlines()
+        except FileNotFoundError as ex:
+            raise ServerError(
+                f"There is no file {path} to read tokens from; make one by: {_MAKE}"
+                f" > {path}"
+            ) from ex
         except (OSError, ValueError) as ex:
             reason = getattr(ex, "strerror", None) or "it is no text"
             raise ServerError(f"The tokens in {path} cannot be read ({reason})") from ex

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 from Orange.data import ContinuousVariable, Domain, Table, Variable
 
 from orangecontrib.imagemining.embedders import (
+    AnyEmbedder,
     Embeddings,
     LocalEmbedder,
     check_spec,
     knows_imagenet,
 )
 from orangecontrib.imagemining.embedders.engines.choice import EngineChoice
+from orangecontrib.imagemining.embedders.servers import ServerEmbedder, Visit
 from orangecontrib.imagemining.exceptions import UnknownNameError
 from orangecontrib.imagemining.specs import (
     PROBABILITIES,
@@ -53,13 +55,15 @@ class EmbeddingResult:
     n_known : how many images' vectors were known already, and not computed anew; of
         several embedders, those of the one that knew fewest.
     engines : what ran each embedder's network, and why; where all was known, what
-        would have.
+        would have. Of a server's it is not known.
+    trouble : why a server did not do all; "" if it did, or none was asked.
     """
 
     embedded: Table | None
     skipped: Table | None
     n_known: int = 0
     engines: list[EngineChoice] = field(default_factory=list)
+    trouble: str = ""
 
 
 def embed_table(
@@ -68,6 +72,7 @@ def embed_table(
     spec: EmbedderSpec | Sequence[EmbedderSpec],
     progress: Progress = no_progress,
     classes: bool = False,
+    server: str = "",
     **options: Any,
 ) -> EmbeddingResult:
     """Add the embedding of each row's image to the table's features.
@@ -88,8 +93,12 @@ def embed_table(
     classes
         Whether to add as metas what each network trained on ImageNet takes an image
         for: its five likeliest classes, with their probabilities.
+    server
+        Address of the server that embeds the images, which are sent there; "" for this
+        computer.
     options
-        Passed on to `LocalEmbedder`: what it runs on, and where it keeps vectors.
+        Passed on to `LocalEmbedder`: what it runs on, and where it keeps vectors. Of no
+        use with a server.
 
     Raises
     ------
@@ -97,6 +106,9 @@ def embed_table(
         If `spec` names what does not exist, or is an empty list.
     WeightsError
         If a network's weights are not to be had.
+    ServerError
+        If the server could do nothing, and no vector is known. Where it did some, the
+        other rows are skipped, and `trouble` tells why.
     """
     specs = [spec] if isinstance(spec, EmbedderSpec) else list(dict.fromkeys(spec))
     if not specs:
@@ -104,20 +116,26 @@ def embed_table(
     for each in specs:
         check_spec(each)  # all of them before the first takes its time
     sources = image_sources(table, column)
+    visit = Visit(server) if server else None
     results: list[Embeddings] = []
     engines: list[EngineChoice] = []
     shares: dict[EmbedderSpec, NDArray[np.float32]] = {}
     for number, each in enumerate(specs):
         share = _share(progress, number, len(specs))
         likely = replace(each, layer=PROBABILITIES)
-        if classes and knows_imagenet(each.network) and likely not in shares:
-            embedder = LocalEmbedder(each, also=[PROBABILITIES], **options)
-            result, shares[likely] = _with_classes(embedder, sources, share, options)
+        with_classes = classes and knows_imagenet(each.network) and likely not in shares
+        also = [PROBABILITIES] if with_classes else []
+        embedder = _embedder(each, visit, options, also)
+        if with_classes:
+            likely_embedder = _embedder(likely, visit, options)
+            result, shares[likely] = _with_classes(
+                embedder, likely_embedder, sources, share
+            )
         else:
-            embedder = LocalEmbedder(each, **options)
             result = embedder(sources, share)
         results.append(result)
-        engines.append(embedder.choice)
+        if isinstance(embedder, LocalEmbedder):
+            engines.append(embedder.choice)
     reasons = [
         next((reason for reason in of_row if reason is not None), None)
         for of_row in zip(*(result.reasons for result in results), strict=True)
@@ -129,15 +147,16 @@ def embed_table(
         vectors = [result.vectors for result in results]
         del result
         results.clear()  # so that they go one by one
-        new = _variables(table.domain, column, specs)
+        new = _variables(table.domain, column, specs, server)
         embedded = with_features(table, good, new, vectors)
         for each, values in shares.items():
-            new_metas = class_variables(embedded.domain, column, each)
+            new_metas = class_variables(embedded.domain, column, each, server)
             embedded = with_metas(embedded, new_metas, values[good])
     if not good.all():
         why = [reason for reason in reasons if reason is not None]
         skipped = with_reasons(table[~good], why)
-    return EmbeddingResult(embedded, skipped, n_known, engines)
+    trouble = visit.trouble if visit is not None else ""
+    return EmbeddingResult(embedded, skipped, n_known, engines, trouble)
 
 
 def embed_in_parts(
@@ -180,23 +199,33 @@ def embed_in_parts(
 
 
 def _variables(
-    domain: Domain, column: Variable, specs: Sequence[EmbedderSpec]
+    domain: Domain, column: Variable, specs: Sequence[EmbedderSpec], server: str
 ) -> list[ContinuousVariable]:
     new: list[ContinuousVariable] = []
     for spec in specs:
         wide = Domain((*domain.attributes, *new), domain.class_vars, domain.metas)
-        new += embedding_variables(wide, column, spec)
+        new += embedding_variables(wide, column, spec, server)
     return new
 
 
+def _embedder(
+    spec: EmbedderSpec,
+    visit: Visit | None,
+    options: dict[str, Any],
+    also: Sequence[str] = (),
+) -> AnyEmbedder:
+    if visit is not None:
+        return ServerEmbedder(visit, spec, also)
+    return LocalEmbedder(spec, also=also, **options)
+
+
 def _with_classes(
-    embedder: LocalEmbedder,
+    embedder: AnyEmbedder,
+    likely: AnyEmbedder,
     sources: list[str | None],
     progress: Progress,
-    options: dict[str, Any],
 ) -> tuple[Embeddings, NDArray[np.float32]]:
     """Return the embeddings, and `classes_and_probabilities`."""
-    likely = LocalEmbedder(replace(embedder.spec, layer=PROBABILITIES), **options)
     n = len(sources)
     result = Embeddings(np.empty((n, embedder.size), np.float32), [])
     values = np.empty((n, 2 * N_CLASSES), np.float32)
@@ -209,11 +238,13 @@ def _with_classes(
 
         some = embedder(sources[block], _share(share, 0, 2, name=""))
         result.vectors[block] = some.vectors
-        result.reasons += some.reasons
         result.n_known += some.n_known
         # computed along with the vectors, unless these were known
-        some = likely(sources[block], _share(share, 1, 2, name=""))
-        values[block] = classes_and_probabilities(some.vectors)
+        others = likely(sources[block], _share(share, 1, 2, name=""))
+        values[block] = classes_and_probabilities(others.vectors)
+        # a server may go between the two
+        pairs = zip(some.reasons, others.reasons, strict=True)
+        result.reasons += [first or second for first, second in pairs]
     return result, values
 
 

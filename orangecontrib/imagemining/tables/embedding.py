@@ -9,6 +9,7 @@ come from, as in that add-on.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,7 +27,13 @@ from Orange.preprocess.transformation import Identity
 from orangecontrib.imagemining.embedders import LocalEmbedder, check_spec, class_names
 from orangecontrib.imagemining.embedders.catalog import card_of
 from orangecontrib.imagemining.embedders.classes import likeliest
-from orangecontrib.imagemining.specs import EmbedderSpec
+from orangecontrib.imagemining.embedders.servers import (
+    ServerEmbedder,
+    Visit,
+    can_run_here,
+)
+from orangecontrib.imagemining.exceptions import ServerError
+from orangecontrib.imagemining.specs import PROBABILITIES, EmbedderSpec
 from orangecontrib.imagemining.tables.columns import (
     image_columns,
     image_sources,
@@ -59,14 +66,21 @@ class ComputeEmbeddings:
         network is to see new images as it saw those that a model learned from.
     spec
         The embedder.
+    server
+        Address of the server that embedded the images that a model learned from; "" for
+        this computer. New images are sent there only where the network's weights are
+        not on this computer, and only if the user has agreed to it. The vectors are the
+        same, so columns are equal wherever they were computed.
     """
 
     # of columns stored before there was a choice
     rendering = ""
+    server = ""
 
-    def __init__(self, column: Variable, spec: EmbedderSpec) -> None:
+    def __init__(self, column: Variable, spec: EmbedderSpec, server: str = "") -> None:
         self.column = column
         self.spec = spec
+        self.server = server
         # variables are equal whatever their attributes are; embeddings are not
         self.rendering = rendering_of(column)
 
@@ -75,6 +89,14 @@ class ComputeEmbeddings:
 
         As everywhere in Orange, values that cannot be computed are missing: so are all
         if the table has no image column, or several and none of this name.
+
+        Raises
+        ------
+        WeightsError
+            If the network's weights are not to be had.
+        ServerError
+            If a server is needed and may not be used, or did not do all: rows that are
+            missing for that would be predicted as if nothing were wrong.
         """
         column = self._column_of(table)
         if column is None:
@@ -82,7 +104,13 @@ class ComputeEmbeddings:
         return self._embed(image_sources(table, column, self.rendering))
 
     def _embed(self, sources: list[str | None]) -> NDArray[np.float32]:
-        return LocalEmbedder(self.spec)(sources).vectors
+        if not self.server or can_run_here(self.spec.network):
+            return LocalEmbedder(self.spec)(sources).vectors
+        visit = Visit(self.server, agreed_only=True)
+        result = ServerEmbedder(visit, self.spec)(sources)
+        if visit.trouble:
+            raise ServerError(visit.trouble)
+        return result.vectors
 
     def _column_of(self, table: Table) -> Variable | None:
         if self.column in table.domain:
@@ -107,7 +135,7 @@ class ComputeClasses(ComputeEmbeddings):
 
     Parameters
     ----------
-    column
+    column, server
         As for `ComputeEmbeddings`.
     spec
         The embedder; its layer is `specs.PROBABILITIES`.
@@ -170,7 +198,7 @@ class PlainColumn(EmbeddingColumn, Identity):
 
 
 def class_variables(
-    domain: Domain, column: Variable, spec: EmbedderSpec
+    domain: Domain, column: Variable, spec: EmbedderSpec, server: str = ""
 ) -> list[Variable]:
     """Return columns of the five likeliest classes and their probabilities.
 
@@ -178,10 +206,10 @@ def class_variables(
     ----------
     domain
         Has none of their names.
-    column, spec
+    column, spec, server
         As for `ComputeClasses`.
     """
-    compute = ComputeClasses(column, spec)
+    compute = ComputeClasses(column, spec, server)
     prefixes = {
         kind: replace(spec, layer=kind).column_prefix
         for kind in ("class", "probability")
@@ -211,14 +239,21 @@ def classes_and_probabilities(
 
 
 def embedding_variables(
-    domain: Domain, column: Variable, spec: EmbedderSpec
+    domain: Domain, column: Variable, spec: EmbedderSpec, server: str = ""
 ) -> list[ContinuousVariable]:
-    """Return the new columns, under names that `domain` does not have yet."""
-    compute = ComputeEmbeddings(column, spec)
+    """Return the new columns, under names that `domain` does not have yet.
+
+    Where a number is of one of a trained network's classes, its name tells which.
+    """
+    compute = ComputeEmbeddings(column, spec, server)
     size = check_spec(spec).size
-    plain = card_of(spec.network).plain_columns
+    card = card_of(spec.network)
+    plain = card.plain_columns
     prefix = plain or f"{spec.column_prefix}_"
-    names = [f"{prefix}{index}" for index in range(size)]
+    kinds: Sequence[object] = range(size)
+    if spec.layer in ("logits", PROBABILITIES) and len(set(card.classes)) == size:
+        kinds = card.classes
+    names = [f"{prefix}{kind}" for kind in kinds]
     taken = {variable.name for variable in (*domain.variables, *domain.metas)}
     if not taken.isdisjoint(names):
         # all of them get a number, so that they stay together

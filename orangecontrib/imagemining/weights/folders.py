@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
+import stat
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +22,7 @@ __all__ = [
     "search_folders",
     "weights_folder",
     "write_atomically",
+    "write_parts",
 ]
 
 # the disk is full, the user's share of it is, or files may not be that long
@@ -91,6 +95,47 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_parts(path: Path, parts: Iterable[bytes | memoryview]) -> int:
+    """Write a file of the user's, piece by piece, whole or not at all.
+
+    Others may read it as they may read what any program writes there; a file that is
+    replaced leaves its permissions to the new one.
+
+    Parameters
+    ----------
+    path
+        Where; its folder exists. Of a link what it leads to is replaced.
+    parts
+        What comes one after another. What it raises leaves nothing there.
+
+    Returns
+    -------
+    Number of bytes.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; nothing is left then.
+    """
+    path = Path(os.path.realpath(path))
+    part = path.with_name(f".{path.name[:80]}-{secrets.token_hex(6)}")
+    size = 0
+    try:
+        with open(part, "xb") as stream:
+            for piece in parts:
+                size += len(piece)
+                stream.write(piece)
+            stream.flush()
+            os.fsync(stream.fileno())  # a new name for what is not on the disk yet
+        if path.exists():
+            os.chmod(part, stat.S_IMODE(path.stat().st_mode))
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return size
 
 
 def raise_disk_error(ex: OSError, path: Path) -> NoReturn:

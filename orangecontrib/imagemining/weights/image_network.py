@@ -5,32 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
-from orangecontrib.imagemining.specs import Preprocess
+from orangecontrib.imagemining.specs import Layer, Preprocess
 from orangecontrib.imagemining.weights.tensors import Tensors, checksum
 
-__all__ = ["TRAINED", "AnyNetwork", "ImageNetwork", "NetworkCard"]
+__all__ = ["TRAINED", "AnyNetwork", "ImageNetwork", "NetworkCard", "OnnxNetwork"]
 
 #: Beginning of the names of trained networks.
 TRAINED = "trained:"
 
 
-class AnyNetwork(Protocol):
+class AnyNetwork(ABC):
     """What flows through the widgets' Network signals."""
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Its name among all networks, as in `EmbedderSpec.network`."""
 
     @property
+    @abstractmethod
     def title(self) -> str:
         """What people call it."""
 
     @property
+    @abstractmethod
     def classes(self) -> tuple[str, ...]:
         """What its logits stand for, in their order; empty if it is not known."""
 
@@ -56,6 +60,8 @@ class NetworkCard:
     license : of the weights that it began from.
     created : date and time, ISO 8601.
     notes : for people.
+    layers : where vectors can be taken, so that nobody has to build the network to
+        know; empty: it is built then. Does not count for equality.
     """
 
     title: str
@@ -72,10 +78,11 @@ class NetworkCard:
     license: str = ""
     created: str = ""
     notes: str = ""
+    layers: tuple[Layer, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, eq=False)
-class ImageNetwork:
+class ImageNetwork(AnyNetwork):
     """A network's numbers and its card.
 
     Two are equal if they give equal vectors: titles and notes do not count.
@@ -106,8 +113,13 @@ class ImageNetwork:
     @property
     def name(self) -> str:
         """Its name among all networks: ``trained:cells-3fa9c0d12b45``."""
-        slug = re.sub(r"[^a-z0-9]+", "_", self.card.title.lower()).strip("_")
-        return f"{TRAINED}{slug[:40] or 'network'}-{self.sha256[:12]}"
+        return self.name_of(self.card, self.sha256)
+
+    @staticmethod
+    def name_of(card: NetworkCard, sha256: str) -> str:
+        """Return the name of the network with this card and checksum."""
+        slug = re.sub(r"[^a-z0-9]+", "_", card.title.lower()).strip("_")
+        return f"{TRAINED}{slug[:40] or 'network'}-{sha256[:12]}"
 
     @property
     def title(self) -> str:
@@ -119,8 +131,83 @@ class ImageNetwork:
         """What its logits stand for, in their order."""
         return self.card.classes
 
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers it has, counters of batches left out."""
+        return sum(t.size for t in self.tensors.values() if t.dtype.kind == "f")
+
+    @property
+    def n_bytes(self) -> int:
+        """How much memory they need."""
+        return sum(t.nbytes for t in self.tensors.values())
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ImageNetwork) and self.sha256 == other.sha256
 
     def __hash__(self) -> int:
         return hash(self.sha256)
+
+
+class OnnxNetwork(AnyNetwork):
+    """A network in an ONNX file with its card beside it; its numbers stay there.
+
+    Parameters
+    ----------
+    name
+        ``onnx:/folder/file.onnx``.
+    title
+        What people call it.
+    classes
+        What its logits stand for, in their order; empty if its card does not tell.
+    sha256
+        Checksum of the file.
+    fit
+        One of `specs.FITS`: how images met its shape in training.
+    rendering
+        As in `NetworkCard`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        title: str,
+        classes: tuple[str, ...] = (),
+        sha256: str = "",
+        fit: str = "stretch",
+        rendering: str = "",
+    ) -> None:
+        self._name = name
+        self._title = title
+        self._classes = tuple(classes)
+        self.sha256 = sha256
+        self.fit = fit
+        self.rendering = rendering
+
+    @property
+    def name(self) -> str:
+        """Its name among all networks."""
+        return self._name
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return self._title
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What its logits stand for; empty if it is not known."""
+        return self._classes
+
+    @property
+    def path(self) -> str:
+        """Where its file lies."""
+        return self._name.partition(":")[2]
+
+    def _key(self) -> tuple[object, ...]:
+        return self._name, self.sha256, self._classes, self.fit, self.rendering
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OnnxNetwork) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
 from AnyQt.QtCore import Qt, QTimer
-from AnyQt.QtWidgets import QFileDialog, QInputDialog, QLabel
+from AnyQt.QtWidgets import QLabel
 from Orange.data import Table, Variable
 from Orange.widgets import gui
 from Orange.widgets.settings import Setting, SettingsHandler
@@ -15,40 +14,39 @@ from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin
 from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Input, Msg, Output, OWWidget
 
-from orangecontrib.imagemining.embedders import check_spec
 from orangecontrib.imagemining.embedders.engines.choice import AUTO, ENGINES
-from orangecontrib.imagemining.exceptions import ImageMiningError
-from orangecontrib.imagemining.specs import EmbedderSpec
-from orangecontrib.imagemining.tables import EmbeddingResult, image_columns
+from orangecontrib.imagemining.exceptions import ImageMiningError, ServerError
+from orangecontrib.imagemining.tables import (
+    EmbeddingResult,
+    image_columns,
+    image_sources,
+)
 from orangecontrib.imagemining.weights import WEIGHTS, is_here
-from orangecontrib.imagemining.widgets.utils import old_settings
+from orangecontrib.imagemining.weights.image_network import AnyNetwork
+from orangecontrib.imagemining.widgets.utils import bringing, old_settings
 from orangecontrib.imagemining.widgets.utils.cachepanel import CachePanel
 from orangecontrib.imagemining.widgets.utils.combos import KeyCombo
 from orangecontrib.imagemining.widgets.utils.embedderpanel import EmbedderPanel
 from orangecontrib.imagemining.widgets.utils.embeddersettings import repair
 from orangecontrib.imagemining.widgets.utils.embeddertexts import (
-    card_or_none,
-    download_label,
-    has_weights,
+    problem_of,
     short_name,
     title_of,
 )
 from orangecontrib.imagemining.widgets.utils.embedderwork import (
     Brought,
+    Given,
     Inspected,
-    add_own,
-    fetch_weights,
-    look_into,
     main_reasons,
     run,
     run_bringing,
     summary,
-    take_file,
-    take_timm,
+    take_given,
 )
 from orangecontrib.imagemining.widgets.utils.enginepanel import EnginePanel
 from orangecontrib.imagemining.widgets.utils.forms import add_row, button, new_form
-from orangecontrib.imagemining.widgets.utils.ownnetwork import OwnNetworkDialog
+from orangecontrib.imagemining.widgets.utils.givennetwork import GivenNetwork
+from orangecontrib.imagemining.widgets.utils.serverpanel import ServerPanel
 
 
 class _Settings(SettingsHandler):
@@ -65,13 +63,14 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
     description = "Describe each image by numbers from a deep network."
     icon = "icons/ImageEmbedding.svg"
     priority = 120
-    keywords = "embedder, features, vectors, deep network, squeezenet, profile"
+    keywords = "embedder, features, vectors, deep network, squeezenet, profile, server"
     replaces = [
         "orangecontrib.imageanalytics.widgets.owimageembedding.OWImageEmbedding"
     ]
 
     class Inputs:
-        images = Input("Images", Table)
+        images = Input("Images", Table, default=True)
+        network = Input("Network", AnyNetwork, auto_summary=False)
 
     class Outputs:
         embeddings = Output("Embeddings", Table, default=True)
@@ -93,7 +92,12 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
     #: settings above stands.
     others: list[tuple[str, str, int | str, str]] = Setting([], schema_only=True)
     place: int = Setting(0, schema_only=True)
+    #: What the Network input brought and replaced; see `GivenNetwork`.
+    given: dict[str, Any] = Setting({}, schema_only=True)
     classes: bool = Setting(False)
+    #: Address of the server that computes, "" for this computer. It is of the workflow:
+    #: that images leave the computer is not to be what new widgets begin with.
+    server: str = Setting("", schema_only=True)
     #: What computes the networks, and whether less exact numbers will do.
     engine: str = Setting(AUTO)
     fast: bool = Setting(False, schema_only=True)
@@ -104,6 +108,11 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
     class Warning(OWWidget.Warning):
         skipped = Msg("{} of {} images skipped. {}")
         cache = Msg("{}")
+        question = Msg("{} to be sent to {}: open this widget, and agree or not.")
+        server = Msg(
+            "The server did not do all. What it did is here; press Go on for the rest."
+            " {}"
+        )
 
     class Error(OWWidget.Error):
         no_image_column = Msg(
@@ -112,7 +121,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         all_skipped = Msg("None of the images could be embedded. {}")
         not_available = Msg(
             "The embedder {} is not available here. No other was used in its place;"
-            " choose one to go on."
+            " choose one to go on, or connect the Network input if it came by that."
         )
         not_here = Msg(
             "The weights of {} are not here. Press Download{}, or take them from a"
@@ -127,6 +136,10 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         )
         not_brought = Msg("Cancelled. What was downloaded is kept to go on from.")
         no_rows = Msg("The data have no rows.")
+        not_sent = Msg(
+            "Nothing was sent to {}. Press Go on to be asked again, or let this"
+            " computer embed the images."
+        )
 
     def __init__(self) -> None:
         OWWidget.__init__(self)
@@ -137,6 +150,9 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self._started = 0.0
         self._arrived: Brought | Inspected | None = None
         self._bringing = False  # weights are on their way; they are not to be stopped
+        self._network: AnyNetwork | None = None
+        self._network_is_new = False
+        self._given = GivenNetwork(self)
         self._make_gui()
 
     # GUI ---------------------------------------------------------------------
@@ -147,16 +163,9 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         box.layout().addLayout(form)
         self.column_combo = KeyCombo(self, "shown_column", self._on_choice)
         add_row(form, "&Image column:", self.column_combo, "Column with the images")
-        self.panel = EmbedderPanel(
-            self,
-            self._on_choice,
-            self._download,
-            self._take_file,
-            self._add_own,
-            self._add_timm,
-        )
+        self.panel = EmbedderPanel(self, self._on_choice, self._bring)
         box.layout().addWidget(self.panel)
-        gui.checkBox(
+        self.classes_box = gui.checkBox(
             box,
             self,
             "classes",
@@ -166,15 +175,18 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             " networks trained on ImageNet's 1,000 classes tell",
         )
         computing = gui.vBox(self.controlArea, "Computing")
+        self.server_panel = ServerPanel(self, self._on_server, self.commit.now)
+        computing.layout().addWidget(self.server_panel)
         self.engine_panel = EnginePanel(self, self.commit.deferred)
         computing.layout().addWidget(self.engine_panel)
         self.cache_panel = CachePanel(self._show_cache_message)
         computing.layout().addWidget(self.cache_panel)
-        self.panel.refreshed.connect(self.engine_panel.refresh)
+        self.panel.refreshed.connect(self._on_refreshed)
         # the forms begin at one line
         column = form.labelForField(self.column_combo)
         for part, combo in (
             (self.panel, self.panel.network_combo),
+            (self.server_panel, self.server_panel.field),
             (self.engine_panel, self.engine_panel.engine_combo),
         ):
             part.form.labelForField(combo).setMinimumWidth(column.sizeHint().width())
@@ -189,8 +201,12 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self.cancel_button.setEnabled(False)
         self.buttonsArea.layout().addWidget(self.cancel_button)
         gui.auto_apply(self.buttonsArea, self)
-        self.engine_panel.refresh()
+        self._on_refreshed()
         self.cache_panel.refresh()
+
+    def _on_refreshed(self) -> None:
+        self.engine_panel.refresh()
+        self.classes_box.setEnabled(self.panel.any_knows_imagenet())
 
     def _show_cache_message(self, message: str) -> None:
         self.Warning.cache(message, shown=bool(message))
@@ -220,7 +236,37 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self.data = data
         old_settings.settle(self, data)
         self._show_columns()
+
+    @Inputs.network
+    def set_network(self, network: AnyNetwork | None) -> None:
+        # whether their numbers are the same takes a moment to see
+        self._network_is_new |= network is not self._network
+        self._network = network
+
+    def handleNewSignals(self) -> None:
+        if self._network_is_new and not self._bringing:
+            self._take_network()
+        else:
+            self.commit.now()
+
+    def _take_network(self) -> None:
+        """Choose the network of the input, or what was chosen without it."""
+        self._network_is_new = False
+        if self._network is not None:
+            self._bring(f"Taking {self._network.title}…", take_given(self._network))
+            self._set_button("Ca&ncel", False)
+            return
+        self._given.go()
+        self._show_given("")
+
+    def _show_given(self, name: str) -> None:
+        self.panel.given = name
+        self.panel.settle()
         self.commit.now()
+
+    def _on_server(self) -> None:
+        self.panel.refresh()
+        self.commit.deferred()
 
     def _on_choice(self) -> None:
         self.column = self.shown_column or self.column
@@ -234,6 +280,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             return
         self.cancel()
         self.clear_messages()
+        self.server_panel.take_back()
         self.embedding = None
         if not self.data:
             if self.data is not None:
@@ -246,73 +293,41 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             self._finish(None, "No images.")
             return
         specs = self.panel.specs()
-        if not self._can_run(specs):
+        problems = (problem_of(spec, self.server) for spec in specs)
+        if problem := next(filter(None, problems), None):
+            message, words = problem
+            getattr(self.Error, message)(*words)
             self._finish(None, "Choose what is available.")
+            return
+        column = columns[self.shown_column]
+        if self.server and not self._may_send(column):
             return
         n = len(self.data)
         self.info_label.setText(f"Embedding {n:,} image{'s' * (n != 1)}…")
         self._set_button("Ca&ncel", True)
         self._started = time.monotonic()
-        column = columns[self.shown_column]
         engine = self.engine if self.engine in ENGINES else AUTO
-        self.start(run, self.data, column, specs, self.classes, engine)
+        self.start(run, self.data, column, specs, self.classes, engine, self.server)
 
-    def _can_run(self, specs: list[EmbedderSpec]) -> bool:
-        """Tell whether the embedders are here, and show what is missing."""
-        for spec in specs:
-            card = card_or_none(spec.network)
-            if card is None:
-                self.Error.not_available(title_of(spec.network))
-                return False
-            if not has_weights(spec.network, card):
-                size = download_label(card)
-                self.Error.not_here(card.title, f" ({size})" if size else "")
-                return False
-            try:
-                check_spec(spec)
-            except ImageMiningError as ex:
-                self.Error.failed(ex)
-                return False
-        return True
-
-    def _download(self) -> None:
-        job = fetch_weights(self.network)
-        self._bring(f"Downloading {title_of(self.network)}…", job)
-
-    def _take_file(self) -> None:
-        title = f"Weights of {title_of(self.network)}"
-        kinds = "Weights (*.pth *.pt *.safetensors *.caffemodel *.net);;All files (*)"
-        path, _ = QFileDialog.getOpenFileName(self, title, "", kinds)
-        if path:
-            self._bring("Reading the file…", take_file(self.network, Path(path)))
-
-    def _add_own(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(
-            self, "Own Network", "", "ONNX networks (*.onnx);;All files (*)"
-        )
-        if path:
-            self._bring("Reading the network…", look_into(Path(path)))
-
-    def _add_timm(self) -> None:
-        name, accepted = QInputDialog.getText(
-            self,
-            "Network of timm",
-            "Name, such as convnext_tiny.fb_in22k. If its weights are not here, timm\n"
-            "fetches them, and does not say how far it is.",
-        )
-        if accepted and name.strip():
-            self._bring(f"timm gets {name.strip()}…", take_timm(name.strip()))
-
-    def _ask_about_own(self, file: Any) -> None:
-        dialog = OwnNetworkDialog(self, file)
-        if dialog.exec() == OwnNetworkDialog.DialogCode.Accepted:
-            self._bring("Trying the network…", add_own(file, dialog.settings()))
+    def _may_send(self, column: Variable) -> bool:
+        """Tell whether the server may be sent the images; else ask, or say so."""
+        n_images = len(set(filter(None, image_sources(self.data, column))))
+        if self.server_panel.may_send(n_images):
+            return True
+        if self.server_panel.has_declined:
+            self._finish(None, "Nothing was sent.")
+            self.Information.not_sent(self.server)
+            self._set_button("Go &on", True)
         else:
-            self.commit.deferred()
+            self._finish(None, "Waiting for your answer; nothing was sent.")
+            images = f"{n_images:,} image{'s' * (n_images != 1)}"
+            self.Warning.question(images, self.server)
+        return False
 
     def _bring(self, text: str, job: Any) -> None:
         self.cancel()
         self.clear_messages()
+        self.server_panel.take_back()
         self._finish(None, text)
         self._bringing = True
         self.panel.setEnabled(False)
@@ -327,6 +342,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
 
     def _on_cancel(self) -> None:
         if self.task is None:  # it says "Go on"
+            self.server_panel.ask_again()
             self.commit.now()
             return
         self.cancel()
@@ -334,6 +350,8 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             self._brought()
             self._finish(None, "Cancelled.")
             self.Information.not_brought()
+            if self._network_is_new:
+                self._take_network()
             return
         self._finish(None, "Cancelled.")
         self._set_button("Go &on", True)
@@ -362,13 +380,23 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
                 self.Error.all_skipped(why)
         if self.place < len(result.engines):
             self.engine_panel.tell(result.engines[self.place])
-        self._finish(result, summary(result, seconds))
+        text = summary(result, seconds)
+        self._finish(result, f"{text}\n{result.trouble}".strip())
+        if result.trouble:
+            self.Warning.server(result.trouble)
+            self._set_button("Go &on", True)
 
     def _go_on(self) -> None:
         """Ask about an own network, or take what has been brought here."""
         result, self._arrived = self._arrived, None
-        if isinstance(result, Inspected):
-            self._ask_about_own(result.file)
+        if self._network_is_new:
+            self._take_network()
+        elif isinstance(result, Given):
+            self._given.come(result.network, result.fit)
+            self._show_given(result.network)
+        elif isinstance(result, Inspected):
+            if not bringing.ask_about_own(self, result.file, self._bring):
+                self.commit.deferred()
         elif result is not None:
             self.info_label.setText(f"{title_of(result.network)} is here.")
             self.panel.choose_network(result.network)
@@ -376,10 +404,14 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
     def on_exception(self, ex: Exception) -> None:
         if self._bringing:
             self._brought()
+            QTimer.singleShot(0, self._go_on)
         self._finish(None, "Nothing was embedded.")
         if not isinstance(ex, ImageMiningError):
             raise ex
         self.Error.failed(ex)
+        if isinstance(ex, ServerError):
+            self.info_label.setText(f"{ex}.")  # mostly longer than a message shows
+            self._set_button("Go &on", True)
 
     def _finish(self, result: EmbeddingResult | None, text: str) -> None:
         self.embedding = result
@@ -392,6 +424,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
 
     def onDeleteWidget(self) -> None:
         self.shutdown()
+        self.server_panel.stop()
         self.engine_panel.background.stop()
         self.cache_panel.background.stop()
         super().onDeleteWidget()
@@ -403,6 +436,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
                 ("Image column", self.shown_column),
                 *(("Embedder", short_name(spec)) for spec in self.panel.specs()),
                 ("ImageNet classes", "the five likeliest" if self.classes else "no"),
+                ("Computed by", self.server_panel.title),
                 ("Engine", self.engine_panel.note.text().rstrip(".")),
             ],
         )

@@ -20,6 +20,7 @@ from typing import Any
 from orangecontrib.imagemining.embedders.cards import Card, load_card
 from orangecontrib.imagemining.embedders.catalog import ONNX, TIMM, card_of, path_of
 from orangecontrib.imagemining.embedders.onnxfile import sha256_of
+from orangecontrib.imagemining.embedders.trained import is_trained
 from orangecontrib.imagemining.exceptions import WeightsError
 from orangecontrib.imagemining.images import local_path
 from orangecontrib.imagemining.images.sources import parse_source, split_source
@@ -51,6 +52,11 @@ SECONDS_AT_ADDRESS = 600
 Stamp = tuple[int, int]
 
 _SPREAD = 0x9E3779B97F4A7C15
+# fields of an own network's card that vectors do not depend on
+_OF_NO_EFFECT = (
+    *("file", "sha256", "parts", "title", "licence", "notes", "batch"),
+    *("trained_on", "classes", "fit", "rendering"),
+)
 _DIGEST = 20  # bytes; two images that get the same one are not to be expected
 _LARGE = 64 * 2**20
 _N_SAMPLES = 64
@@ -220,12 +226,15 @@ def _identity(network: str) -> list[Any]:
         return ["onnx", _checksum(path), parts, _that_counts(own)]
     if network.startswith(TIMM):
         return ["timm", network, metadata.version("timm"), _revision(card.url)]
+    if is_trained(network):
+        # whatever it is called, and wherever it lies
+        return ["trained", card.sha256]
     return [card.network or network, identity_of(card)]
 
 
 def _that_counts(card: Card) -> dict[str, Any]:
     known = asdict(card)
-    for name in ("file", "sha256", "parts", "title", "licence", "notes", "batch"):
+    for name in _OF_NO_EFFECT:
         del known[name]
     return known
 

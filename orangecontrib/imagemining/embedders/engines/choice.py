@@ -92,7 +92,7 @@ def engines_here(network: str, views: int | str = 1) -> list[EngineInfo]:
     Parameters
     ----------
     network
-        Name of a network: ours, ``onnx:…`` or ``timm:…``.
+        Name of a network: ours, ``trained:…``, ``onnx:…`` or ``timm:…``.
     views
         How often, or how, images are looked at: dense views need torch.
     """
@@ -119,7 +119,7 @@ def choose_engine(
     Parameters
     ----------
     network
-        Name of a network: ours, ``onnx:…`` or ``timm:…``.
+        Name of a network: ours, ``trained:…``, ``onnx:…`` or ``timm:…``.
     wanted
         One of `ENGINES`, or "auto": what the environment variable IMAGEMINING_ENGINE
         names, or else the fastest. What cannot be had here is replaced, and the reason
@@ -184,13 +184,15 @@ def _automatic(network: str, precision: str, views: int | str) -> EngineChoice:
     name = _best(network, views)
     device = _device_of(name, network)
     choice = EngineChoice(name, device, "float32", _why(name, device, network, views))
-    return _in_precision(choice, network, precision, free=True)
+    trained = network.startswith("trained:") and views not in DENSE_VIEWS
+    free = name == "onnxruntime" or trained
+    return _in_precision(choice, network, precision, free)
 
 
 def _in_precision(
     choice: EngineChoice, network: str, precision: str, free: bool = False
 ) -> EngineChoice:
-    """Return the choice for "fast", or as it is; `free`: of any engine."""
+    """Return the choice for "fast", or as it is; `free`: OpenVINO may take over."""
     if precision == "float32":
         return choice
     if _is_foreign(network):
@@ -205,7 +207,7 @@ def _in_precision(
         why = "this processor does not compute in bfloat16, so fast mode is float32"
     elif free and choice.name == "onnxruntime" and not _is_installed("openvino"):
         why = f"fast mode is float32, too: {_OPENVINO_MISSING}"
-    elif choice.name == "openvino" or (free and choice.name == "onnxruntime"):
+    elif choice.name == "openvino" or (free and _is_installed("openvino")):
         return EngineChoice(
             "openvino", "cpu", "bfloat16", "OpenVINO in bfloat16: fastest in fast mode"
         )
@@ -219,7 +221,9 @@ def _in_precision(
 
 
 def _best(network: str, views: int | str) -> str:
-    if network.startswith("timm:") or views in DENSE_VIEWS:
+    # trained networks: preparing each for other engines takes a while, and what they
+    # say is to be the same, to the bit, before and after saving
+    if network.startswith(("timm:", "trained:")) or views in DENSE_VIEWS:
         return "torch"
     if network.startswith("onnx:"):
         return "onnxruntime"
@@ -234,6 +238,8 @@ def _why(name: str, device: str, network: str, views: int | str) -> str:
         return f"{title}: networks of timm run by it alone"
     if network.startswith("onnx:"):
         return f"{title}: it runs ONNX files"
+    if network.startswith("trained:"):
+        return f"{title} on {_name_of(device)}: it trained the network"
     if views in DENSE_VIEWS:
         return f"{title} on {_name_of(device)}: dense views run by it alone"
     if device != "cpu":
@@ -273,7 +279,7 @@ def _device_of(name: str, network: str) -> str:
 
 
 def _is_foreign(network: str) -> bool:
-    return ":" in network
+    return network.startswith(("onnx:", "timm:"))
 
 
 def _name_of(device: str) -> str:

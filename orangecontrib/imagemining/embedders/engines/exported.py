@@ -16,25 +16,43 @@ import re
 import tempfile
 import threading
 import warnings
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orangecontrib.imagemining._version import __version__
+from orangecontrib.imagemining.embedders.trained import (
+    identity_for,
+    is_trained,
+    weights_for,
+)
 from orangecontrib.imagemining.exceptions import WeightsError
 from orangecontrib.imagemining.images.thumbnail_store import cache_folder
 from orangecontrib.imagemining.specs import Weights
-from orangecontrib.imagemining.weights import identity_of, weights_of
+from orangecontrib.imagemining.weights.image_network import TRAINED
 
-__all__ = ["ExportError", "export_path", "exported_network", "probe"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "ExportError",
+    "as_onnx",
+    "compare",
+    "export_path",
+    "exported_network",
+    "probe",
+]
 
 _log = logging.getLogger(__name__)
 
 _FORMAT = 1  # to be raised when networks are exported otherwise
 _LEAST_COSINE = 0.99999
+_OPSET = 17  # what torch 2.2 can write, and all that reads ONNX today can read
+_N_TRAINED = 8  # files of trained networks that are kept
 _MOST_ERROR = 1e-4  # of a number, as a share of the vector's largest
 _INPUT = "pixels"
 _LOCK = threading.Lock()
@@ -54,14 +72,14 @@ def export_path(network: str) -> Path:
     WeightsError
         If its weights cannot be read.
     """
-    weights = weights_of(network)
+    weights = weights_for(network)
     parts = (
         _FORMAT,
         __version__,
         metadata.version("torch"),
         weights.network or network,
         weights.num_classes,
-        identity_of(weights),
+        identity_for(network),
         weights.preprocess.mean,
         weights.preprocess.std,
         weights.preprocess.scale,
@@ -81,7 +99,7 @@ def exported_network(network: str) -> bytes:
     Parameters
     ----------
     network
-        Name of one of ours that has weights.
+        Name of one of ours that has weights, or of a trained one.
 
     Raises
     ------
@@ -94,7 +112,7 @@ def exported_network(network: str) -> bytes:
     with _LOCK:
         content = _kept(path)
         if content is None:
-            content = _export(network, weights_of(network))
+            content = _export(network, weights_for(network))
             _keep(path, content, network)
         return content
 
@@ -141,42 +159,89 @@ def _export(network: str, weights: Weights) -> bytes:
         network_of(network), preprocess.mean, preprocess.std, preprocess.scale, layers
     ).eval()
     pixels = probe(preprocess.size)
+    content, expected = as_onnx(
+        module, torch.from_numpy(pixels), _INPUT, layers, network
+    )
+    compare(content, {_INPUT: pixels}, expected, network)
+    return content
+
+
+def as_onnx(
+    module: torch.nn.Module,
+    example: torch.Tensor,
+    name: str,
+    outputs: Sequence[str],
+    network: str,
+) -> tuple[bytes, dict[str, NDArray[np.float32]]]:
+    """Return a module as an ONNX file, and what it gives for the example.
+
+    Parameters
+    ----------
+    module
+        Gives a tuple of tensors whose first axis is that of the images.
+    example
+        Several images; any number may be given to the file.
+    name
+        Of the file's input.
+    outputs
+        Names of its outputs.
+    network
+        What it is called, for the message.
+
+    Raises
+    ------
+    ExportError
+        If torch cannot export it.
+    """
+    import torch
+
     buffer = io.BytesIO()
     with torch.no_grad(), warnings.catch_warnings():
         # of the exporter that is no longer the first choice, and of sizes it fixes
         warnings.simplefilter("ignore")
-        expected = [vector.numpy() for vector in module(torch.from_numpy(pixels))]
+        expected = [vector.numpy() for vector in module(example)]
         # the exporter of old needs no other package; it was the only one until 2.5
         old = inspect.signature(torch.onnx.export).parameters
         options: dict[str, Any] = {"dynamo": False} if "dynamo" in old else {}
         try:
             torch.onnx.export(
                 module,
-                (torch.from_numpy(pixels),),
+                (example,),
                 buffer,  # type: ignore[arg-type]  # which it takes, if not told so
-                input_names=[_INPUT],
-                output_names=layers,
-                dynamic_axes={name: {0: "n"} for name in (_INPUT, *layers)},
+                input_names=[name],
+                output_names=list(outputs),
+                dynamic_axes={each: {0: "n"} for each in (name, *outputs)},
+                opset_version=_OPSET,
                 **options,
             )
         except Exception as ex:  # torch raises whatever it likes
             raise ExportError(f"PyTorch cannot export {network} ({_line(ex)})") from ex
-    content = buffer.getvalue()
-    _compare(content, pixels, dict(zip(layers, expected, strict=True)), network)
-    return content
+    return buffer.getvalue(), dict(zip(outputs, expected, strict=True))
 
 
-def _compare(
+def compare(
     content: bytes,
-    pixels: NDArray[np.uint8],
+    inputs: dict[str, NDArray[Any]],
     expected: dict[str, NDArray[np.float32]],
     network: str,
 ) -> None:
-    """Raise ExportError if the file computes other vectors than torch."""
+    """Raise ExportError if the file computes other vectors than torch.
+
+    Parameters
+    ----------
+    content
+        Of an ONNX file.
+    inputs
+        What it is given, by name.
+    expected
+        What torch computed, by output.
+    network
+        What it is called, for the message.
+    """
     from orangecontrib.imagemining.embedders.engines.runtime import session_of
 
     try:
-        found = session_of(content).run(list(expected), {_INPUT: pixels})
+        found = session_of(content).run(list(expected), inputs)
     except Exception as ex:  # its errors have no common base
         raise ExportError(f"ONNX Runtime cannot run {network} ({_line(ex)})") from ex
     for (layer, right), vectors in zip(expected.items(), found, strict=True):
@@ -209,6 +274,8 @@ def _keep(path: Path, content: bytes, network: str) -> None:
         _write(path, content)
         _write(_note(path), json.dumps(note).encode())
         _remove_older(path, network)
+        if is_trained(network):
+            _remove_oldest_trained(path.parent)
     except OSError as ex:
         _log.info("%s is not kept: %s", path, ex)
 
@@ -233,6 +300,19 @@ def _remove_older(path: Path, network: str) -> None:
                 other.unlink()
             except OSError:
                 continue  # in use by another program
+
+
+def _remove_oldest_trained(folder: Path) -> None:
+    """Remove what was made of trained networks longest ago: there is no end of them."""
+    stem = _stem(TRAINED)
+    made = [path for path in folder.glob("*.onnx") if path.name.startswith(stem)]
+    made.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in made[_N_TRAINED:]:
+        try:
+            _note(path).unlink(missing_ok=True)
+            path.unlink()
+        except OSError:
+            continue  # in use by another program
 
 
 def _note(path: Path) -> Path:

@@ -19,6 +19,7 @@ from orangecontrib.imagemining.embedders.engines.choice import (
     gpu_is_of_no_use,
 )
 from orangecontrib.imagemining.embedders.engines.exported import ExportError
+from orangecontrib.imagemining.embedders.trained import drop_oldest
 from orangecontrib.imagemining.specs import DENSE_VIEWS
 
 __all__ = ["Engine", "load_network"]
@@ -77,9 +78,11 @@ def load_network(
             if key not in _LOADED and key not in _FAILED:
                 try:
                     _LOADED[key] = _load(network, choice)
+                    drop_oldest(_LOADED)
                 except (ExportError, ImportError, RuntimeError) as ex:
                     _log.warning("%s cannot run %s: %s", choice.name, network, ex)
                     _FAILED[key] = str(ex)
+                    drop_oldest(_FAILED)
             if key in _LOADED:
                 return _LOADED[key], choice
         reason = f"{ENGINES['torch']} computes instead: {_FAILED[key]}"

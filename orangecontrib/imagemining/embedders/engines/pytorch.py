@@ -11,8 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from orangecontrib.imagemining.embedders.engines.building import built
+from orangecontrib.imagemining.embedders.trained import (
+    drop_oldest,
+    is_trained,
+    trained_network,
+    weights_for,
+)
 from orangecontrib.imagemining.networks import Network, create_network
-from orangecontrib.imagemining.weights import load_weights, weights_of
+from orangecontrib.imagemining.weights import load_weights
 
 __all__ = [
     "Normalised",
@@ -70,14 +77,15 @@ class Normalised(torch.nn.Module):
 
 
 class TorchEngine:
-    """A network with its published weights, ready to run.
+    """A network with its published or trained weights, ready to run.
 
     Parameters
     ----------
     network
         Name of a network that has weights.
     dense
-        For VGG: apply it at all positions of images of any size from 224².
+        Apply it at all positions of images of any size. Those that end with the mean
+        over positions do so by themselves; VGG takes images from 224².
     device
         "cpu", "cuda" or "mps".
     precision
@@ -96,16 +104,18 @@ class TorchEngine:
         device: str = "cpu",
         precision: str = "float32",
     ) -> None:
-        weights = weights_of(network)
+        weights = weights_for(network)
         self.network: Network
-        if dense:
+        architecture = weights.network or network
+        if dense and architecture.startswith("vgg"):
             # the same parameters, which are not to be in memory twice
             parameters = engine_for(network, device).network.state_dict()
+            options: dict[str, Any] = {}
+            if is_trained(network):
+                options = dict(trained_network(network).card.options)
             with torch.device("meta"):
                 self.network = create_network(
-                    weights.network or network,
-                    num_classes=weights.num_classes,
-                    dense=True,
+                    architecture, num_classes=weights.num_classes, **options, dense=True
                 )
             self.network.load_state_dict(parameters, assign=True)
         else:
@@ -161,14 +171,16 @@ class TorchEngine:
 
 
 def network_of(name: str) -> Network:
-    """Return a network with its published weights, in channels-first order.
+    """Return a network with its published or trained weights, channels first.
 
     Raises
     ------
     WeightsError
         If they are not to be had.
     """
-    weights = weights_of(name)
+    if is_trained(name):
+        return built(trained_network(name))
+    weights = weights_for(name)
     tensors = load_weights(weights)
     network: Network = create_network(
         weights.network or name, num_classes=weights.num_classes
@@ -201,6 +213,7 @@ def engine_for(
     with _LOCK:
         if key not in _ENGINES:
             _ENGINES[key] = TorchEngine(network, False, device, precision)
+            drop_oldest(_ENGINES)
         return _ENGINES[key]
 
 
@@ -215,6 +228,7 @@ def dense_engine_for(
     with _DENSE_LOCK:
         if key not in _DENSE:
             _DENSE[key] = TorchEngine(network, True, device, precision)
+            drop_oldest(_DENSE)
         return _DENSE[key]
 
 

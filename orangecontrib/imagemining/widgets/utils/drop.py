@@ -1,4 +1,4 @@
-"""A folder dropped on the canvas becomes an Import Images widget."""
+"""What becomes of folders and files that are dropped on the canvas."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from orangecanvas.document.schemeedit import SchemeEditWidget
 from orangewidget.workflow.drophandler import SingleFileDropHandler
 
 from orangecontrib.imagemining.widgets.owimportimages import OWImportImages
+from orangecontrib.imagemining.widgets.owloadnetwork import OWLoadNetwork
+from orangecontrib.imagemining.widgets.utils.networkfiles import SUFFIXES
 
-__all__ = ["ImportImagesDropHandler"]
+__all__ = ["ImportImagesDropHandler", "LoadNetworkDropHandler"]
 
 
 class ImportImagesDropHandler(SingleFileDropHandler):
-    """Named in pyproject.toml among the ``orange.canvas.drophandler``."""
+    """A folder becomes an Import Images widget.
+
+    Named in pyproject.toml among the ``orange.canvas.drophandler``.
+    """
 
     WIDGET = OWImportImages
 
@@ -25,3 +30,17 @@ class ImportImagesDropHandler(SingleFileDropHandler):
         self, document: SchemeEditWidget, path: str
     ) -> dict[str, Any]:
         return {"folder": os.path.abspath(path)}
+
+
+class LoadNetworkDropHandler(SingleFileDropHandler):
+    """A network's file becomes a Load Network widget."""
+
+    WIDGET = OWLoadNetwork
+
+    def canDropFile(self, path: str) -> bool:
+        return path.lower().endswith(SUFFIXES) and os.path.isfile(path)
+
+    def parametersFromFile(
+        self, document: SchemeEditWidget, path: str
+    ) -> dict[str, Any]:
+        return {"path": os.path.abspath(path)}

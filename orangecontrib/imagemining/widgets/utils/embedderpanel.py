@@ -18,9 +18,10 @@ from AnyQt.QtWidgets import (
     QWidget,
 )
 
-from orangecontrib.imagemining.embedders import fits_of, views_of
+from orangecontrib.imagemining.embedders import fits_of, knows_imagenet, views_of
 from orangecontrib.imagemining.embedders.catalog import timm_is_here
 from orangecontrib.imagemining.specs import EmbedderSpec
+from orangecontrib.imagemining.widgets.utils import bringing
 from orangecontrib.imagemining.widgets.utils.combos import KeyCombo
 from orangecontrib.imagemining.widgets.utils.embeddertexts import (
     FITS_LABELS,
@@ -29,6 +30,7 @@ from orangecontrib.imagemining.widgets.utils.embeddertexts import (
     describe,
     download_label,
     has_weights,
+    layers_of,
     network_items,
     precision_of,
     short_name,
@@ -52,12 +54,13 @@ class EmbedderPanel(QWidget):
     master
         The widget. It has the settings `network`, `layer`, `fit` and `views`, which are
         those of the embedder in the boxes, `others`, the rest of the list, `place`,
-        where in the list the one in the boxes stands, and `fast`, of all of them.
+        where in the list the one in the boxes stands, and of all of them `fast` and
+        `server`, the address of what computes elsewhere or "".
     on_choice
         Called when the user has changed what is to be computed.
-    on_download, on_file, on_own, on_timm
-        Called when the user asks to fetch weights, to take them from a file, to add
-        a network of their own, and to name one of the package timm.
+    begin
+        Called with a text and the job when the user wants weights or a network to be
+        brought here.
     """
 
     #: Another embedder, or another choice, is in the boxes.
@@ -67,16 +70,16 @@ class EmbedderPanel(QWidget):
         self,
         master: Any,
         on_choice: Callable[[], None],
-        on_download: Callable[[], None],
-        on_file: Callable[[], None],
-        on_own: Callable[[], None],
-        on_timm: Callable[[], None],
+        begin: bringing.Begin,
     ) -> None:
         super().__init__()
         self._master = master
         self._on_choice = on_choice
         #: What was chosen since the widget is open stays in the list of networks.
         self._chosen: dict[str, None] = {}
+        #: Name of the network that came by an input, "" for none.
+        self.given = ""
+        self._width = 0
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         self.list = QListWidget(accessibleName="Embedders, side by side")
@@ -106,16 +109,24 @@ class EmbedderPanel(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToContents
         )
         self.download_button = button(
-            "&Download", "Fetch the network's weights from their publisher", on_download
+            "&Download",
+            "Fetch the network's weights from their publisher",
+            lambda: bringing.download(master.network, begin),
         )
         self.file_button = button(
-            "Fr&om file…", "Take the network's weights from a file of yours", on_file
+            "Fr&om file…",
+            "Take the network's weights from a file of yours",
+            lambda: bringing.ask_for_file(self, master.network, begin),
         )
         self.own_button = button(
-            "O&wn network…", "Add a network of yours, an ONNX file", on_own
+            "O&wn network…",
+            "Add a network of yours, an ONNX file",
+            lambda: bringing.ask_for_own(self, begin),
         )
         self.timm_button = button(
-            "ti&mm…", "Take a pretrained network of the package timm, by name", on_timm
+            "ti&mm…",
+            "Take a pretrained network of the package timm, by name",
+            lambda: bringing.ask_for_timm(self, begin),
         )
         self.timm_button.setVisible(timm_is_here())
         self.add_button = button(
@@ -154,10 +165,16 @@ class EmbedderPanel(QWidget):
         """Return the embedders, in their order."""
         specs = [EmbedderSpec(*other) for other in self._master.others]
         specs.insert(self._row(), self._current())
-        fast = self._master.fast
+        # a server need not have the processor for it
+        fast = self._master.fast and not self._master.server
         return [
             replace(spec, precision=precision_of(spec.network, fast)) for spec in specs
         ]
+
+    def any_knows_imagenet(self) -> bool:
+        """Tell whether any of the networks tells ImageNet's classes."""
+        networks = {spec.network for spec in self.specs()}
+        return any(card_or_none(name) and knows_imagenet(name) for name in networks)
 
     def _current(self) -> EmbedderSpec:
         master = self._master
@@ -209,13 +226,18 @@ class EmbedderPanel(QWidget):
         self._on_network()
 
     def _on_network(self) -> None:
+        self.settle()
+        self._on_choice()
+
+    def settle(self) -> None:
+        """Have layer and views be some that the network in the boxes has."""
         master = self._master
         if card := card_or_none(master.network):
-            if master.layer not in [layer.name for layer in card.layers]:
+            if master.layer not in [layer.name for layer in layers_of(card)]:
                 master.layer = card.layers[0].name
             if master.views not in views_of(master.network):
                 master.views = views_of(master.network)[0]
-        self._changed()
+        self.refresh()
 
     def _changed(self) -> None:
         self.refresh()
@@ -228,7 +250,12 @@ class EmbedderPanel(QWidget):
         master = self._master
         card = card_or_none(master.network)
         self._chosen.setdefault(master.network)
-        self.network_combo.set_items(network_items(self._chosen))
+        self.network_combo.set_items(
+            network_items(self._chosen, self.given, master.server)
+        )
+        # titles are shorter where nothing has to be downloaded; the window is to stay
+        self._width = max(self.network_combo.sizeHint().width(), self._width)
+        self.network_combo.setMinimumWidth(self._width)
         for combo in (self.layer_combo, self.fit_combo, self.views_combo):
             combo.setEnabled(card is not None)
         if card is None:
@@ -239,17 +266,18 @@ class EmbedderPanel(QWidget):
             self.layer_combo.set_items(
                 {
                     each.name: f"{each.name} ({each.size:,} numbers)"
-                    for each in card.layers
+                    for each in layers_of(card)
                 }
             )
             self.views_combo.set_items(views_items(master.network))
             self._show_fits()
         missing = card is not None and not has_weights(master.network, card)
+        missing = missing and not master.server
         size = download_label(card) if card else ""
         self.download_button.setText(f"&Download ({size})" if size else "&Download")
         self.download_button.setVisible(missing and bool(card and card.url))
         self.file_button.setVisible(missing)
-        self.note.setText(describe(master.network, master.layer))
+        self.note.setText(describe(master.network, master.layer, master.server))
         self._show_list()
         self.refreshed.emit()
 
@@ -271,7 +299,7 @@ class EmbedderPanel(QWidget):
         self.list.addItems([short_name(spec) for spec in specs])
         self.list.setCurrentRow(self._row())
         self.list.blockSignals(False)
-        height = self.list.sizeHintForRow(0) * min(len(specs), 5)
+        height = self.list.sizeHintForRow(0) * min(len(specs), 4)
         self.list.setFixedHeight(height + 2 * self.list.frameWidth() + 2)
         self.list.setVisible(several)
         self.remove_button.setVisible(several)

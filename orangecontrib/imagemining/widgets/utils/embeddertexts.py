@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from orangecontrib.imagemining.embedders import passes, views_of
-from orangecontrib.imagemining.embedders.catalog import (
-    ONNX,
-    TIMM,
-    card_of,
-    network_names,
-)
+from orangecontrib.imagemining.embedders import check_spec, passes, views_of
+from orangecontrib.imagemining.embedders.catalog import card_of, network_names
 from orangecontrib.imagemining.exceptions import ImageMiningError
-from orangecontrib.imagemining.specs import EmbedderSpec, Weights
+from orangecontrib.imagemining.specs import (
+    PROBABILITIES,
+    EmbedderSpec,
+    Layer,
+    Weights,
+)
 from orangecontrib.imagemining.weights import is_here
+from orangecontrib.imagemining.weights.image_network import TRAINED
 from orangecontrib.imagemining.widgets.utils import old_settings
 
 __all__ = [
@@ -23,8 +24,10 @@ __all__ = [
     "describe",
     "download_label",
     "has_weights",
+    "layers_of",
     "network_items",
     "precision_of",
+    "problem_of",
     "short_name",
     "title_of",
     "views_items",
@@ -57,7 +60,23 @@ def card_or_none(network: str) -> Weights | None:
 
 def has_weights(network: str, card: Weights) -> bool:
     """Tell whether a network can run without fetching anything."""
-    return network.startswith((ONNX, TIMM)) or is_here(card)
+    # of the others there is a card only where their numbers are
+    return ":" in network or is_here(card)
+
+
+def problem_of(spec: EmbedderSpec, server: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return why an embedder cannot be used: a message's name and words, or None."""
+    card = card_or_none(spec.network)
+    if card is None:
+        return "not_available", (title_of(spec.network),)
+    if not server and not has_weights(spec.network, card):
+        size = download_label(card)
+        return "not_here", (card.title, f" ({size})" if size else "")
+    try:
+        check_spec(spec)
+    except ImageMiningError as ex:
+        return "failed", (str(ex),)
+    return None
 
 
 def precision_of(network: str, fast: bool) -> str:
@@ -74,6 +93,8 @@ def precision_of(network: str, fast: bool) -> str:
 def title_of(network: str) -> str:
     """Return what people call a network, here or not."""
     card = card_or_none(network)
+    if card is None and network.startswith(TRAINED):
+        return EmbedderSpec(network, "").column_prefix.rstrip("_")
     return card.title if card else old_settings.title_of(network)
 
 
@@ -85,20 +106,28 @@ def download_label(card: Weights) -> str:
     return f"{megabytes:.1f} MB" if megabytes < 10 else f"{megabytes:,.0f} MB"
 
 
-def network_items(chosen: Iterable[str]) -> dict[str, str]:
+def network_items(
+    chosen: Iterable[str], given: str = "", server: str = ""
+) -> dict[str, str]:
     """Return names and labels of all networks: those that can run at once come first.
 
     Parameters
     ----------
     chosen
         Networks listed even if they cannot be had.
+    given
+        The network of an input, the first of all; "" for none.
+    server
+        Address of what computes elsewhere; "" for this computer.
     """
     ready, others = {}, {}
+    if given:
+        ready[given] = f"{title_of(given)} (from the input)"
     for name in network_names():
         card = card_or_none(name)
-        if card is None:
+        if card is None or name == given:
             continue
-        if has_weights(name, card):
+        if server or has_weights(name, card):
             ready[name] = card.title
         else:
             size = download_label(card)
@@ -109,6 +138,18 @@ def network_items(chosen: Iterable[str]) -> dict[str, str]:
             card = card_or_none(name)
             items[name] = card.title if card else f"{title_of(name)} (not available)"
     return items
+
+
+def layers_of(card: Weights) -> tuple[Layer, ...]:
+    """Return the layers to choose from: with probabilities, if the classes are known.
+
+    ImageNet's are told by a box of its own.
+    """
+    sizes = {layer.name: layer.size for layer in card.layers}
+    if not card.classes or sizes.get("logits") != len(card.classes):
+        return card.layers
+    text = "the probability of each of its classes"
+    return (*card.layers, Layer(PROBABILITIES, len(card.classes), text))
 
 
 def views_items(network: str) -> dict[int | str, str]:
@@ -135,7 +176,7 @@ def short_name(spec: EmbedderSpec) -> str:
     return " · ".join(parts)
 
 
-def describe(network: str, layer: str) -> str:
+def describe(network: str, layer: str, server: str = "") -> str:
     """Return what to know of a network and its layer before choosing them."""
     card = card_or_none(network)
     if card is None:
@@ -144,14 +185,14 @@ def describe(network: str, layer: str) -> str:
             " choose another embedder."
         )
     lines = []
-    layers = {each.name: each.description for each in card.layers}
+    layers = {each.name: each.description for each in layers_of(card)}
     if layer in layers:
         lines.append(f"{layer}: {layers[layer]}.")
     kind = f"{card.kind[:1].upper()}{card.kind[1:]}. " if card.kind else ""
     lines.append(f"{kind}Trained on {card.trained_on}. Licence: {card.license}.")
-    if has_weights(network, card):
+    if not server and has_weights(network, card):
         lines.append("Runs on this computer; no image leaves it.")
-    else:
+    elif not server:
         size = download_label(card)
         lines.append(
             f"Its weights{f' ({size})' if size else ''} are not here; they are fetched"

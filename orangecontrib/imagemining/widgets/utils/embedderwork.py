@@ -18,12 +18,14 @@ from orangecontrib.imagemining.embedders.catalog import (
     card_of,
     engine_for,
     inspect_network,
+    keep_network,
     make_card,
     remember_own_network,
 )
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress
 from orangecontrib.imagemining.tables import EmbeddingResult, embed_table
 from orangecontrib.imagemining.weights import fetch, import_file, weights_of
+from orangecontrib.imagemining.weights.image_network import AnyNetwork, ImageNetwork
 from orangecontrib.imagemining.widgets.utils.pacetext import duration, with_pace
 from orangecontrib.imagemining.widgets.utils.tasks import progress_of
 
@@ -33,11 +35,16 @@ if TYPE_CHECKING:
 __all__ = [
     "Brought",
     "fetch_weights",
+    "Given",
+    "Inspected",
+    "add_own",
+    "look_into",
     "main_reasons",
     "run",
     "run_bringing",
     "summary",
     "take_file",
+    "take_given",
     "take_timm",
 ]
 
@@ -60,10 +67,23 @@ def run(
     specs: Sequence[EmbedderSpec],
     classes: bool,
     engine: str,
+    server: str,
     state: TaskState,
 ) -> EmbeddingResult:
     progress = with_pace(progress_of(state))
-    return embed_table(data, column, specs, progress, classes, engine=engine)
+    return embed_table(data, column, specs, progress, classes, server, engine=engine)
+
+
+@dataclass
+class Given(Brought):
+    """A network that came by an input, and can be embedded by now.
+
+    Attributes
+    ----------
+    fit : how images met it when it was trained.
+    """
+
+    fit: str
 
 
 @dataclass
@@ -98,6 +118,18 @@ Job = Callable[[Progress], Brought | Inspected]
 
 def run_bringing(job: Job, state: TaskState) -> Brought | Inspected:
     return job(progress_of(state))
+
+
+def take_given(network: AnyNetwork) -> Job:
+    """Return the job that makes the network of an input one that can be chosen."""
+
+    def job(progress: Progress) -> Given:
+        progress(0, f"Taking {network.title}")
+        if isinstance(network, ImageNetwork):
+            keep_network(network)  # models of its columns may be used another day
+        return Given(network.name, card_of(network.name).fit)
+
+    return job
 
 
 def fetch_weights(network: str) -> Job:

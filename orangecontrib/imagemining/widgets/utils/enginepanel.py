@@ -54,6 +54,10 @@ class EngineFacts:
         return self.fast.precision != "float32"
 
 
+#: What is said in place of an engine where a server computes.
+ELSEWHERE = "The server computes, in exact numbers; images are sent to it."
+
+
 def engine_facts(
     network: str, wanted: str, views: int | str, precision: str
 ) -> EngineFacts:
@@ -73,7 +77,8 @@ class EnginePanel(QWidget):
     Parameters
     ----------
     master
-        The widget, with the settings `network`, `views`, `engine` and `fast`.
+        The widget, with the settings `network`, `views`, `engine`, `fast`, and
+        `server`, the address of what computes elsewhere or "".
     on_choice
         Called when the user has changed what numbers come out.
     """
@@ -103,13 +108,19 @@ class EnginePanel(QWidget):
         self.note = NoteLabel()
         box.addWidget(self.note)
         self._show_engines([])
-        self.fast_box.setVisible(bool(master.fast))
+        self._show_fast()
 
     def refresh(self) -> None:
         """Look what the network in the boxes runs on."""
         master = self._master
         network, wanted, views = master.network, master.engine, master.views
         precision = precision_of(network, master.fast)
+        here = not master.server
+        for part in (self.engine_combo, self.form.labelForField(self.engine_combo)):
+            part.setVisible(here)
+        self._show_fast()
+        if not here:
+            self.note.setText(ELSEWHERE)
         self.background.ask(
             lambda: engine_facts(network, wanted, views, precision), self._show
         )
@@ -132,11 +143,17 @@ class EnginePanel(QWidget):
     def _show(self, facts: EngineFacts) -> None:
         self.facts = facts
         self._show_engines(facts.engines)
-        self.note.setText(f"{facts.choice.reason}.")
+        if not self._master.server:
+            self.note.setText(f"{facts.choice.reason}.")
         kind = f" ({facts.fast.precision})" if facts.has_fast else ""
         self.fast_box.setText(f"Fa&st{kind}, slightly different numbers")
+        self._show_fast()
+
+    def _show_fast(self) -> None:
+        has_fast = self.facts is not None and self.facts.has_fast
         # what was chosen elsewhere is shown where it cannot be had, too
-        self.fast_box.setVisible(facts.has_fast or bool(self._master.fast))
+        shown = has_fast or bool(self._master.fast)
+        self.fast_box.setVisible(shown and not self._master.server)
 
     def _show_engines(self, engines: list[EngineInfo]) -> None:
         known = {info.name: info for info in engines}

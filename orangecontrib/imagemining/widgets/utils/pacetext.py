@@ -34,7 +34,8 @@ class PaceText:
     def __call__(self, status: str) -> str:
         """Return "12 of 500 images · 6 images/s · 81 s left"; other texts as they are.
 
-        What was known before the first such text does not count as pace.
+        What was known before the first such text does not count as pace. What follows
+        a semicolon stays at the end.
         """
         match = _COUNTS.search(status)
         if match is None:
@@ -57,7 +58,8 @@ class PaceText:
                 f"{pace:,.0f} images/s" if pace >= 10 else f"{pace:.2g} images/s"
             )
             parts.append(f"{duration((total - done) / pace)} left")
-        return " · ".join(parts)
+        tail = status[match.end() :]
+        return " · ".join(parts) + (tail if tail.startswith(";") else "")
 
 
 def with_pace(progress: Progress, pace: PaceText | None = None) -> Progress:

@@ -1,0 +1,173 @@
+"""Builds trained networks by torch: modules of a card and its numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from orangecontrib.imagemining.exceptions import UnknownNameError, WeightsError
+from orangecontrib.imagemining.networks import Network, create_network
+from orangecontrib.imagemining.specs import Layer, Preprocess
+from orangecontrib.imagemining.weights.image_network import ImageNetwork, NetworkCard
+
+__all__ = [
+    "PORTABLE_OUTPUTS",
+    "Portable",
+    "built",
+    "check_tensors",
+    "layers_of",
+    "on_meta",
+]
+
+#: What `Portable` returns, in this order.
+PORTABLE_OUTPUTS = ("logits", "probabilities", "features")
+
+
+def on_meta(card: NetworkCard, **options: Any) -> Network:
+    """Return the network's module without memory for its numbers.
+
+    Parameters
+    ----------
+    card
+        Of a trained network.
+    options
+        For the builder, beside those of the card.
+
+    Raises
+    ------
+    WeightsError
+        If this version has no such architecture, or it has no such options.
+    """
+    try:
+        with torch.device("meta"):
+            return create_network(
+                card.architecture,
+                num_classes=len(card.classes),
+                **{**card.options, **options},
+            )
+    except UnknownNameError as ex:
+        raise WeightsError(
+            f"The network {card.title} is of an architecture that this version of the"
+            f" add-on does not have: {card.architecture}"
+        ) from ex
+    # what a stranger's card asks for; a builder may trip over it in any way
+    except Exception as ex:
+        raise WeightsError(
+            f"The network {card.title} cannot be built: {card.architecture} does not"
+            f" take these options ({ex})"
+        ) from ex
+
+
+def layers_of(card: NetworkCard) -> tuple[Layer, ...]:
+    """Return the layers of the network that a card stands for.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be built.
+    """
+    return tuple(on_meta(card).layers())
+
+
+def built(network: ImageNetwork) -> Network:
+    """Return the network as a module with its numbers, ready to predict.
+
+    Raises
+    ------
+    WeightsError
+        If the numbers are not those of its architecture.
+    """
+    module = on_meta(network.card)
+    _check(network, module)
+    # its own copy: what is built may be trained on, the network stays as it is
+    module.load_state_dict(
+        {name: torch.tensor(tensor) for name, tensor in network.tensors.items()},
+        assign=True,
+    )
+    stray = [name for name, b in module.named_buffers() if b.is_meta]
+    if stray:
+        raise WeightsError(
+            f"{network.card.architecture} needs {stray[0]}, which is not saved"
+        )
+    return module.eval()
+
+
+def check_tensors(network: ImageNetwork) -> tuple[Layer, ...]:
+    """Return the network's layers, having seen that the numbers are its own.
+
+    Raises
+    ------
+    WeightsError
+        If they are not those of its architecture, or it is not known.
+    """
+    module = on_meta(network.card)
+    _check(network, module)
+    return tuple(module.layers())
+
+
+def _check(network: ImageNetwork, module: Network) -> None:
+    card = network.card
+    wanted = {
+        name: f"{list(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
+        for name, tensor in module.state_dict().items()
+    }
+    found = {
+        name: f"{list(tensor.shape)} {tensor.dtype}"
+        for name, tensor in network.tensors.items()
+    }
+    if wanted != found:
+        name = min(set(wanted.items()) ^ set(found.items()))[0]
+        raise WeightsError(
+            f"The network {card.title} does not hold the numbers of"
+            f" {card.architecture}: '{name}' has {found.get(name, 'none')}, where"
+            f" {wanted.get(name, 'none')} are wanted"
+        )
+
+
+class Portable(torch.nn.Module):
+    """A network for other programs: plain RGB pixels in, `PORTABLE_OUTPUTS` out.
+
+    It takes (n, 3, height, width) float32 of 0–255 in the order red, green, blue;
+    whatever its weights ask for beyond the size is done inside.
+
+    Parameters
+    ----------
+    network
+        With its numbers.
+    preprocess
+        What its weights ask for.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+    columns: torch.Tensor
+
+    def __init__(self, network: Network, preprocess: Preprocess) -> None:
+        super().__init__()
+        self.network = network
+        self.scale = preprocess.scale
+        self.turns_colours = preprocess.channels == "BGR"
+        self.swaps = preprocess.swapped_columns is not None
+        columns = list(range(preprocess.size[1]))
+        if preprocess.swapped_columns is not None:
+            first, second = preprocess.swapped_columns
+            columns[first], columns[second] = second, first
+        shape = (1, 3, 1, 1)
+        for name, value in {
+            "mean": torch.tensor(preprocess.mean, dtype=torch.float32).reshape(shape),
+            "std": torch.tensor(preprocess.std, dtype=torch.float32).reshape(shape),
+            "columns": torch.tensor(columns),
+        }.items():
+            self.register_buffer(name, value, False)
+
+    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        x = image
+        if self.turns_colours:
+            x = torch.cat([x[:, 2:], x[:, 1:2], x[:, :1]], dim=1)
+        if self.swaps:
+            x = x.index_select(3, self.columns)
+        x = (x * self.scale - self.mean) / self.std
+        vectors = self.network.embed(x, ["logits", "features"])
+        probabilities = torch.softmax(vectors["logits"], dim=1)
+        return vectors["logits"], probabilities, vectors["features"]
