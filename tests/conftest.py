@@ -42,6 +42,21 @@ def _no_vectors_left() -> Iterator[None]:
             shared.close()
 
 
+@pytest.fixture(autouse=True)
+def _one_core(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Train on one core: networks this small only wait for each other on several."""
+    # here, since another conftest would hide this one from `from conftest import`
+    if request.path.parent.name != "training":
+        yield
+        return
+    import torch
+
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n_threads)
+
+
 def picture(seed: int, size: tuple[int, int] = (40, 30)) -> Image.Image:
     """Return a picture of smooth colours, (width, height)."""
     rng = np.random.default_rng(seed)

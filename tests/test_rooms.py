@@ -38,6 +38,10 @@ def loaded_after(statement: str) -> set[str]:
         ("training.plan", (*QT_AND_ORANGE, "numpy", "torch", "PIL")),
         ("training.recipes", (*QT_AND_ORANGE, "numpy", "torch", "PIL")),
         ("training.history", (*QT_AND_ORANGE, "torch")),
+        *(
+            (f"training.{name}", (*QT_AND_ORANGE, "torch"))
+            for name in ("data", "reading", "pixels", "augment", "designs")
+        ),
         ("training.trainer", (*QT_AND_ORANGE, "httpx", "onnxruntime")),
         ("weights.packed.container", (*QT_AND_ORANGE, "torch", "PIL")),
         ("server.command", (*QT_AND_ORANGE, "torch", "httpx", "starlette", "uvicorn")),

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -197,3 +199,20 @@ def test_second_registration_raises() -> None:
 
     with pytest.raises(ValueError, match="twice"):
         register_network(toy)  # type: ignore[type-var]
+
+
+def test_shapes_do_without_the_compiler() -> None:
+    # which takes seconds to load
+    code = (
+        "import sys, torch\n"
+        "from orangecontrib.imagemining.networks import *\n"
+        "from orangecontrib.imagemining.networks import without_numbers\n"
+        "for name in ('squeezenet1_1', 'resnet18', 'vgg11', 'alexnet'):\n"
+        "    with without_numbers():\n"
+        "        network = create_network(name, num_classes=3)\n"
+        "    assert all(p.is_meta for p in network.parameters())\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+        "network = create_network('toy', num_classes=3)\n"
+        "assert not any(p.is_meta for p in network.parameters())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -380,6 +380,17 @@ def test_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(proxy.asked) == 1
 
 
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+def test_no_proxy_gets_what_is_for_this_computer(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    with answering([about()]) as server, answering([about()]) as proxy:
+        for variable in ("HTTP_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(variable, proxy.address)
+        assert ask(server.address.replace("127.0.0.1", name)) == ABOUT
+        assert (len(server.asked), len(proxy.asked)) == (1, 0)
+
+
 def test_proxy_for_https_sees_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
     with answering([refusal(502)]) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.address)

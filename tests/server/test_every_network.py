@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,12 @@ from orangecontrib.imagemining.embedders.catalog import (
     make_card,
 )
 from orangecontrib.imagemining.embedders.engines import loading, pytorch
-from orangecontrib.imagemining.exceptions import UnknownNameError, WeightsError
+from orangecontrib.imagemining.embedders.remote import RemoteEmbedder
+from orangecontrib.imagemining.exceptions import (
+    ServerError,
+    UnknownNameError,
+    WeightsError,
+)
 from orangecontrib.imagemining.server.catalogue import Catalogue
 from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.weights import WEIGHTS
@@ -202,6 +208,45 @@ def test_own_network_stands_for_an_old_one(tmp_path: Path) -> None:
             np.testing.assert_allclose(
                 answer.json()["embedding"], local.vectors[0], rtol=1e-5
             )
+
+
+def other_mean(path: Path) -> None:
+    """Have a network's pixels prepared otherwise."""
+    card = make_card(inspect_network(path), outputs={"vector": "features"})
+    other = replace(card, mean=(100.0, 100.0, 100.0))
+    add_own_network(path, other, replace=True)
+
+
+def test_own_network_with_another_card_is_another_one(tmp_path: Path) -> None:
+    paths = []
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        paths.append(own_network(tmp_path / name))
+    here, there = paths
+    (tmp_path / "a.png").write_bytes(png(3))
+    image = str(tmp_path / "a.png")
+    spec = EmbedderSpec(f"{ONNX}{here.as_posix()}", "features")
+    local = LocalEmbedder(spec, cache=VectorStore.in_memory())([image])
+    with running(networks=(str(there),)) as run:
+        remote = RemoteEmbedder(run.address, spec)([image])
+        np.testing.assert_allclose(remote.vectors, local.vectors, rtol=1e-5)
+    other_mean(there)
+    with running(networks=(str(there),)) as run:
+        with pytest.raises(ServerError, match="prepares images for painters otherwise"):
+            RemoteEmbedder(run.address, spec)([image])
+
+
+def test_own_network_that_changes_is_not_served(tmp_path: Path) -> None:
+    path = own_network(tmp_path)
+    with running(networks=(str(path),)) as run:
+        assert run.client.post("/image/painters", content=png(3)).is_success
+        other_mean(path)
+        for _ in range(2):
+            answer = run.client.post("/image/painters", content=png(3))
+            assert answer.status_code == 404
+            assert "has changed" in answer.json()["error"]["message"]
+            path.unlink(missing_ok=True)
+        assert str(tmp_path) not in answer.text
 
 
 # What cannot be offered ---------------------------------------------------------------

@@ -28,6 +28,7 @@ from orangecontrib.imagemining.embedders.remote import (
     RemoteEmbeddings,
     about_server,
 )
+from orangecontrib.imagemining.embedders.remoterun import Order, Outcome, Run
 from orangecontrib.imagemining.embedders.remotestore import StoredVectors
 from orangecontrib.imagemining.exceptions import (
     ServerError,
@@ -283,6 +284,17 @@ def test_cancelled_work_is_kept(server: Running, paths: list[str]) -> None:
     result = embedder(paths)
     assert (result.n_known, result.reasons) == (n_kept, [None] * len(paths))
     assert_same(result.vectors, locally(SPEC, paths))
+
+
+def test_what_came_while_it_was_stopped_is_not_lost() -> None:
+    def connect() -> Any:
+        raise ServerError("not here")
+
+    order = Order(connect, lambda about: None, lambda file: {}, SPEC, "", {})
+    run, outcome = Run(order, []), Outcome(0, FileContent("a.png"), is_new=True)
+    run.start()
+    run._outcomes.put([outcome])
+    assert run.stop() == [outcome]
 
 
 def until_done(

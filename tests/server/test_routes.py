@@ -29,7 +29,8 @@ from servers import (
 
 from orangecontrib.imagemining.embedders import LocalEmbedder
 from orangecontrib.imagemining.embedders.protocol import EMBED_PATH, pack_request
-from orangecontrib.imagemining.exceptions import ServerError
+from orangecontrib.imagemining.exceptions import ServerError, WeightsError
+from orangecontrib.imagemining.server import service as service_module
 from orangecontrib.imagemining.server import tokens as tokens_module
 from orangecontrib.imagemining.server import works as works_module
 from orangecontrib.imagemining.server.settings import Settings
@@ -158,6 +159,19 @@ def test_unreadable_image_of_an_old_client(server: Running) -> None:
 def test_health_and_readiness(server: Running) -> None:
     assert server.client.get("/health").json() == {"alive": True}
     assert server.client.get("/ready").json() == {"ready": True, "reason": ""}
+
+
+def test_why_it_is_not_ready_is_for_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(way: EmbedderSpec) -> None:
+        raise WeightsError("/home/somebody/x.safetensors cannot be read")
+
+    with running() as run:
+        monkeypatch.setattr(service_module, "engine_of", fail)
+        run.service._load()
+        answer = run.client.get("/ready")
+    assert answer.status_code == 503
+    assert "log" in answer.json()["reason"] and "somebody" not in answer.text
+    assert "somebody" in run.log.wait_for("network-failed")["reason"]
 
 
 def test_figures(server: Running) -> None:

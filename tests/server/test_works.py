@@ -12,6 +12,7 @@ import pytest
 from servers import SECONDS, Recorder, png
 
 from orangecontrib.imagemining.embedders.protocol import ImageBody
+from orangecontrib.imagemining.exceptions import WeightsError
 from orangecontrib.imagemining.server import works as works_module
 from orangecontrib.imagemining.server.metrics import Metrics
 from orangecontrib.imagemining.server.queue import FairQueue
@@ -232,3 +233,17 @@ def test_failing_network_is_told_and_the_threads_live(
         assert all("could not embed" in outcome for outcome in ticket.outcomes)
     assert "RuntimeError" in client.works._log.text
     assert "secret" not in client.works._log.text
+
+
+def test_folder_of_a_failing_network_is_for_the_log_only(
+    make_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(way: EmbedderSpec) -> None:
+        raise WeightsError("/home/somebody/painters.onnx cannot be read")
+
+    monkeypatch.setattr(works_module, "engine_of", fail)
+    client = make_client()
+    ticket = client.ask("a", 2)
+    client.wait(1)
+    assert all("could not embed" in outcome for outcome in ticket.outcomes)
+    assert "/home/somebody/painters.onnx cannot be read" in client.works._log.text

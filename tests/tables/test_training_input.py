@@ -163,6 +163,15 @@ def test_class_with_one_image_is_learned_from(tmp_path: Path) -> None:
     assert result.network.classes == ("blue", "green", "red")
 
 
+def test_classes_with_one_image_are_named_in_one_sentence(tmp_path: Path) -> None:
+    table = coloured_table(tmp_path)
+    result = train_on_table(table[[*range(8), 8, 16]], TOY)
+    assert result.notes == [
+        "There is but one image of each of 2 classes (green, red): they are learned"
+        " from, and whether others of their kind are recognized is not known"
+    ]
+
+
 def test_class_whose_images_cannot_be_read_is_none(tmp_path: Path) -> None:
     table = coloured_table(tmp_path)
     for number in range(8):

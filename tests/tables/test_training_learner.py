@@ -17,6 +17,7 @@ from Orange.base import Model
 from Orange.data import Domain, Table
 from Orange.evaluation import CA, CrossValidation
 
+from orangecontrib.imagemining.exceptions import TaskCancelled
 from orangecontrib.imagemining.images import ImageReader
 from orangecontrib.imagemining.tables.decoded import DecodedImages
 from orangecontrib.imagemining.tables.learner import TrainNetworkLearner
@@ -214,6 +215,24 @@ def test_pickled_learner(tmp_path: Path) -> None:
     assert again.plan == TOY
     assert again(table) == model
     assert copy.deepcopy(learner).decoded is learner.decoded
+
+
+def test_given_up(tmp_path: Path) -> None:
+    table = coloured_table(tmp_path)
+    learner = TrainNetworkLearner(TOY)
+    told: list[float] = []
+
+    def progress(fraction: float, status: str = "") -> None:
+        told.append(fraction)
+        if fraction > 0.5:
+            learner.give_up()  # as from another thread
+
+    with pytest.raises(TaskCancelled):
+        copy.copy(learner)(table, progress)
+    assert 0.5 < told[-1] < 0.95
+    with pytest.raises(TaskCancelled):
+        learner(table)
+    assert pickle.loads(pickle.dumps(learner))(table).network
 
 
 def test_given_network(tmp_path: Path) -> None:

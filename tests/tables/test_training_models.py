@@ -56,6 +56,9 @@ def test_new_images(trained: TableTraining, tmp_path: Path) -> None:
     model = trained.model
     values, probabilities = model(classless(new), Model.ValueProbs)
     assert values.tolist() == [0, 0, 1, 1, 2, 2]
+    # the same values in another variable are the same: nothing is rounded anew
+    assert new.domain.class_var is not model.domain.class_var
+    assert model.get_backmappers(new)[0] is None
     assert np.allclose(probabilities.sum(axis=1), 1)
     spec = EmbedderSpec(lend_network(trained.network), "probabilities")
     sources = image_sources(new, new.domain["image"])

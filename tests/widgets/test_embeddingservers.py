@@ -17,8 +17,10 @@ import pytest
 from AnyQt.QtWidgets import QMessageBox
 from conftest import picture, wait_for
 from keyring.backend import KeyringBackend
-from Orange.data import Table
+from Orange.data import Domain, Table
+from Orange.regression import LinearRegressionLearner
 from Orange.widgets.credentials import CredentialManager
+from Orange.widgets.evaluate.owpredictions import OWPredictions
 from Orange.widgets.tests import base
 from orangecanvas.registry import WidgetRegistry
 from orangecanvas.scheme import SchemeNode
@@ -44,17 +46,19 @@ from orangecontrib.imagemining.embedders.servers import (  # noqa: E402
     known_servers,
     remember_server,
 )
-from orangecontrib.imagemining.exceptions import ServerError  # noqa: E402
+from orangecontrib.imagemining.exceptions import ServerError, WeightsError  # noqa: E402
 from orangecontrib.imagemining.server.tokens import Tokens  # noqa: E402
 from orangecontrib.imagemining.specs import EmbedderSpec  # noqa: E402
 from orangecontrib.imagemining.tables import (  # noqa: E402
     embed_table,
     table_from_folder,
 )
+from orangecontrib.imagemining.tables import embedding as embedding_module  # noqa: E402
 from orangecontrib.imagemining.weights import data_folder  # noqa: E402
 from orangecontrib.imagemining.widgets.owimageembedding import (  # noqa: E402
     OWImageEmbedding,
 )
+from orangecontrib.imagemining.widgets.utils import serverwork  # noqa: E402
 from orangecontrib.imagemining.widgets.utils.serverwork import keep  # noqa: E402
 
 # Orange's own widgets warn of much
@@ -473,11 +477,18 @@ class TestServers(base.WidgetTest):
         text = self.try_it()
         self.assertRegex(text, r"^Reachable: Orange3-ImageMining \S+, answers in \d")
         self.assertIn("Networks: SqueezeNet 1.1.", text)
-        self.assertRegex(text, r"embeds [\d,]+ images/s by SqueezeNet 1\.1\.")
+        self.assertRegex(text, r"embeds [\d,.]+ images/s by SqueezeNet 1\.1\.")
         self.widget.network = "vgg16"
         self.assertIn("VGG-16 is not among them", self.try_it())
         self.use(NOWHERE)
         self.assertEqual(self.widget.server_panel.note.text(), "")
+
+    def test_trial_of_a_slow_server_does_not_say_none(self) -> None:
+        with patch.object(serverwork, "_pace", return_value=0.42):
+            text = serverwork.try_server(
+                self.server.address, "squeezenet1_1", lambda *_: None
+            )
+        self.assertIn("embeds 0.42 images/s", text)
 
     def test_trial_of_a_silent_server_is_stopped(self) -> None:
         panel = self.widget.server_panel
@@ -555,6 +566,41 @@ def test_half_embedded_new_images_are_an_error(
     monkeypatch.setattr(servers_module, "_PATIENCE", 0.1)
     with pytest.raises(ServerError, match="cannot be reached"):
         table.transform(domain)
+
+
+class TestPredictions(base.WidgetTest):
+    @pytest.fixture(autouse=True)
+    def _given(self, resnet: tuple[Running, Path], tmp_path: Path) -> None:
+        self.run_, self.folder = resnet[0], tmp_path
+
+    def test_predictions_tell_why_there_are_none(self) -> None:
+        train = pictures(self.folder / "train", range(3))
+        new = pictures(self.folder / "new", range(20, 24))
+        spec = EmbedderSpec("resnet18", "features")
+        address = self.run_.address
+        for server, text in (
+            (address, "nobody has agreed"),
+            (NOWHERE, "cannot be reached"),
+            ("", "The weights of ResNet-18"),
+        ):
+            table = embed_table(train, train.domain["image"], spec, server=address)
+            columns = table.embedded.domain.attributes
+            columns[0].compute_value.compute_shared.server = server
+            learnt = table.embedded.transform(Domain(columns[1:], columns[0]))
+            before = n_sent(self.run_)
+            widget = self.create_widget(OWPredictions)
+            predictor = LinearRegressionLearner()(learnt)
+            if server == NOWHERE:
+                agree(NOWHERE)
+            self.send_signal(widget.Inputs.predictors, predictor, 1, widget=widget)
+            # the server of this test, in the same process, has the weights in memory
+            failing = patch.object(
+                embedding_module, "LocalEmbedder", side_effect=WeightsError(text)
+            )
+            with failing, patch.object(servers_module, "_PATIENCE", 0.1):
+                self.send_signal(widget.Inputs.data, new, widget=widget)
+            self.assertIn(text, str(widget.Error.predictor_failed))
+            self.assertEqual(n_sent(self.run_), before)
 
 
 # in a workflow -----------------------------------------------------------------------

@@ -16,6 +16,7 @@ from Orange.widgets.evaluate.owpredictions import OWPredictions
 from Orange.widgets.tests import base
 from PIL import Image
 
+from orangecontrib.imagemining.exceptions import TaskCancelled
 from orangecontrib.imagemining.tables import table_from_folder
 from orangecontrib.imagemining.tables.learner import TrainNetworkLearner
 from orangecontrib.imagemining.weights.image_network import OnnxNetwork
@@ -111,8 +112,38 @@ class TestTraining(TrainTest):
         self.assertEqual(learner.plan.network, "toy")
         self.assertEqual(learner.plan.recipe.learning_rate, 0.1)
         widget.panel.epochs_spin.setValue(7)
+        self.settle(widget)
         learner = self.get_output(widget.Outputs.learner, widget=widget)
         self.assertEqual(learner.plan.epochs, 7)
+
+    def test_learner_does_not_change_at_every_key(self) -> None:
+        # whatever takes it trains it, fold after fold
+        widget = self.create()
+        before = self.get_output(widget.Outputs.learner, widget=widget)
+        for text in ("C", "Ce", "Cells"):
+            widget.panel.name_edit.setText(text)
+        self.assertIs(self.get_output(widget.Outputs.learner, widget=widget), before)
+        self.settle(widget)
+        learner = self.get_output(widget.Outputs.learner, widget=widget)
+        self.assertEqual(learner.name, "Cells")
+        with self.assertRaises(TaskCancelled):  # two do not train at once
+            before(self.data)
+        widget._ask()
+        self.send(self.data, widget)
+        self.assertIs(self.get_output(widget.Outputs.learner, widget=widget), learner)
+        widget.onDeleteWidget()
+        with self.assertRaises(TaskCancelled):
+            learner(self.data)
+
+    def test_learner_takes_the_column_that_was_chosen(self) -> None:
+        other = self.data.domain["image"].copy(name="other")
+        two = self.data.add_column(
+            other, self.data.get_column("image")[::-1], to_metas=True
+        )
+        widget = self.create({**TOY, "column": "other"})
+        self.send(two, widget)
+        learner = self.get_output(widget.Outputs.learner, widget=widget)
+        self.assertEqual(learner.column, "other")
 
     def test_trains_when_asked_and_not_before(self) -> None:
         widget = self.create()
@@ -418,6 +449,19 @@ class TestSurviving(TrainTest):
         self.assertNotIsInstance(again.outcome, Restored)
         self.assertFalse(again.Information.restored.is_shown())
 
+    def test_no_warning_where_the_user_had_it_end(self) -> None:
+        choices = {**LONG, "limited": True, "minutes": 0.01}
+        widget = self.create(choices)
+        self.send(self.data, widget)
+        self.train(widget)
+        again = self.create(choices)
+        self.send(self.data, again)
+        self.wait(again)
+        self.assertIsInstance(again.outcome, Restored)
+        for each in (widget, again):
+            self.assertIn("minutes are over", each.view.state_label.text())
+            self.assertFalse(each.Warning.stopped.is_shown())
+
     def test_other_settings_are_said(self) -> None:
         widget = self.create()
         self.send(self.data, widget)
@@ -464,6 +508,72 @@ class TestSurviving(TrainTest):
         self.wait(widget)
         self.assertFalse(widget.Error.failed.is_shown())
         self.assertIsNotNone(self.out(widget)[1])
+
+    def test_checkpoint_that_cannot_be_removed(self) -> None:
+        widget = self.create()
+        self.send(self.data, widget)
+        path = trainstore.checkpoint_of(widget.facts.key)
+        path.mkdir(parents=True)  # even an administrator cannot unlink it
+        widget._on_anew()
+        self.assertIsNone(widget.job)  # it would go on instead of beginning anew
+        self.assertIn("cannot be removed", str(widget.Error.failed))
+
+    def test_damaged_result_is_tried_once(self) -> None:
+        widget = self.create()
+        self.send(self.data, widget)
+        self.train(widget)
+        network = self.out(widget)[1]
+        folder = trainstore.training_folder()
+        path = folder / f"{widget.facts.key}.safetensors"
+        path.write_bytes(path.read_bytes()[:-9])
+        again = self.create()
+        found = []
+        on_exception = again.on_exception
+        again.on_exception = lambda ex: (found.append(ex), on_exception(ex))
+        self.send(self.data, again)
+        wait_for(lambda: found)
+        for _ in range(3):
+            again._ask()
+            self.settle(again)
+        self.assertEqual(len(found), 1)
+        self.assertTrue(again.Error.failed.is_shown())
+        self.train(again)
+        self.assertFalse(again.Error.failed.is_shown())
+        self.assertEqual(self.out(again)[1], network)
+        self.assertEqual(trainstore.load_result(again.facts.key).network, network)
+
+    def test_result_stays_until_there_is_another(self) -> None:
+        widget = self.create(LONG)
+        self.send(self.data, widget)
+        widget.start_button.click()
+        wait_for(lambda: widget.view.view is not None and widget.view.view.done > 2)
+        widget.stop_button.click()
+        self.wait(widget)
+        network = self.out(widget)[1]
+        trainstore.checkpoint_of(widget.facts.key).unlink()
+        widget._ask()
+        self.settle(widget)
+        widget.start_button.click()  # by mistake
+        wait_for(lambda: widget.view.view is not None and widget.view.view.done > 0)
+        self.send(None, widget)
+        self.send(self.data, widget)
+        self.wait(widget)
+        self.assertEqual(self.out(widget)[1], network)
+
+    def test_full_disk_is_said_at_once(self) -> None:
+        folder = trainstore.training_folder()
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.write_text("no folder can be made")
+        self.addCleanup(folder.unlink)
+        widget = self.create(LONG)
+        self.send(self.data, widget)
+        widget.start_button.click()
+        wait_for(lambda: widget.Information.notes.is_shown())
+        self.assertIsNotNone(widget.job)
+        self.assertIn("The training goes on", str(widget.Information.notes))
+        widget.stop_button.click()
+        self.wait(widget)
+        self.assertIn("cannot be kept", str(widget.Warning.not_kept))
 
     def test_images_changed_on_disk_are_others(self) -> None:
         widget = self.create()
@@ -560,6 +670,23 @@ class TestBadInput(TrainTest):
         told = str(widget.Error.failed) + str(widget.Warning.stopped)
         self.assertIn("learning rate", told)
 
+    def test_loss_that_diverges_late(self) -> None:
+        numbers = {
+            "learning_rate": 1000.0,
+            "schedule": "one-cycle",
+            "warmup": 1.0,
+            "clip": None,
+        }
+        widget = self.create({**TOY, "numbers": numbers, "epochs": 1000})
+        self.send(self.data, widget)
+        self.train(widget)
+        self.assertIn("came apart", str(widget.Warning.stopped))
+        self.assertFalse(widget.Information.notes.is_shown())  # not said twice
+        values = np.concatenate(
+            [t.ravel() for t in self.out(widget)[1].tensors.values()]
+        )
+        self.assertTrue(np.isfinite(values).all())
+
     def test_values_unknown_to_validation(self) -> None:
         other = write_images(self.folder / "d", {"pink": 3, "grey": 3})
         widget = self.create()
@@ -624,6 +751,17 @@ class TestSettings(TrainTest):
         titles = [call.args[0] for call in widget.report_raw.call_args_list]
         self.assertEqual(titles, ["Curves", "Confusion matrix (validation)"])
         self.assertIn("<td", widget.report_raw.call_args_list[1].args[1])
+        for epochs, are_others in ((3, False), (7, True)):
+            widget.panel.epochs_spin.setValue(epochs)
+            self.settle(widget)
+            widget.report_items = Mock()
+            widget.send_report()
+            (result,) = (
+                call.args[1]
+                for call in widget.report_items.call_args_list
+                if call.args[0] == "Result"
+            )
+            self.assertEqual("Trained with" in dict(result), are_others)
 
 
 class TestUses(TrainTest):

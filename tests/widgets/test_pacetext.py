@@ -6,6 +6,7 @@ from orangecontrib.imagemining.exceptions import TaskCancelled
 from orangecontrib.imagemining.widgets.utils.pacetext import (
     PaceText,
     duration,
+    pace_in_words,
     with_pace,
 )
 
@@ -79,6 +80,13 @@ def test_slow_work_and_other_embedders() -> None:
 )
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("pace", "text"), [(0.42, "0.42"), (3.14, "3.1"), (62.5, "62"), (1234.0, "1,234")]
+)
+def test_pace_in_words(pace: float, text: str) -> None:
+    assert pace_in_words(pace) == f"{text} images/s"
 
 
 def test_progress_is_passed_on_and_may_end_the_work() -> None:

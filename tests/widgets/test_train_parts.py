@@ -184,6 +184,15 @@ class TestStore:
         trainstore.keep_result(self.key(2), self.result(), is_whole)
         assert path.exists() is not is_whole
 
+    def test_time_of_training_stays_when_it_is_loaded(self) -> None:
+        trainstore.keep_result(self.key(7), self.result())
+        then = time.time() - 100
+        for path in trainstore.training_folder().glob(f"{self.key(7)}*"):
+            os.utime(path, (then, then))
+        trainstore.load_result(self.key(7))
+        assert trainstore.find(self.key(7)).result == pytest.approx(then, abs=1)
+        assert trainstore.clean(longest=50) == []  # it is in use
+
     def test_damaged(self) -> None:
         key = self.key(3)
         with pytest.raises(WeightsError):
@@ -200,6 +209,15 @@ class TestStore:
         with pytest.raises(WeightsError, match="cannot be kept"):
             trainstore.keep_result(self.key(4), self.result())
 
+    def test_files_that_cannot_be_removed(self) -> None:
+        path = trainstore.checkpoint_of(self.key(6))
+        path.mkdir(parents=True)  # even an administrator cannot unlink it
+        with pytest.raises(WeightsError, match="cannot be removed"):
+            trainstore.forget(self.key(6))
+        os.utime(path, (0, 0))
+        assert trainstore.clean() == []
+        path.rmdir()
+
     def test_old_ones_go_and_what_is_not_ours_stays(self) -> None:
         folder = trainstore.training_folder()
         for number in range(3):
@@ -208,7 +226,12 @@ class TestStore:
                 os.utime(path, (time.time() - 100 * number,) * 2)
         size = sum(path.stat().st_size for path in folder.glob(f"{self.key(0)}*"))
         (folder / "letter.json").write_text("mine")
+        for name, age in ((".tmpAbC12d", 90_000), (".tmpNewOne", 0)):
+            (folder / name).write_bytes(b"of a program that was killed, or writes")
+            os.utime(folder / name, (time.time() - age,) * 2)
         assert trainstore.clean() == []
+        assert not (folder / ".tmpAbC12d").exists()
+        (folder / ".tmpNewOne").unlink()  # it was left alone
         assert trainstore.clean(longest=150) == [self.key(2)]
         trainstore.keep_result(self.key(5), self.result())
         os.utime(folder / f"{self.key(5)}.json", (0, 0))

@@ -50,6 +50,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.25, 20.0  # seconds
 _CONNECT, _WRITE, _READ = 10.0, 20.0, 170.0  # seconds
 _SLOWEST = 16 * 2**10  # bytes a second that count as sending, not as a broken line
 _PATIENCE_BUSY = 10  # times as long for a server that says that it is busy
+_HERE = ("localhost", "127.0.0.1", "[::1]")
 _ABOUT_BYTES, _SPARE_BYTES = 16 * 2**20, 2**20  # that answers have at most
 
 
@@ -338,6 +339,8 @@ def _new_client(n_connections: int) -> httpx.AsyncClient:
             verify=authorities,
             limits=httpx.Limits(max_connections=n_connections),
             follow_redirects=False,
+            # what is for this computer is nobody else's, whatever the environment says
+            mounts={f"all://{name}": None for name in _HERE},
             headers={
                 "User-Agent": f"Orange3-ImageMining/{__version__}",
                 "Accept-Encoding": "identity",

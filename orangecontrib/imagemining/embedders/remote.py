@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orangecontrib.imagemining.embedders.base import Embeddings, check_spec
+from orangecontrib.imagemining.embedders.cache.keys import preparation_of
 from orangecontrib.imagemining.embedders.catalog import ONNX, card_of
 from orangecontrib.imagemining.embedders.connection import Connection, address_of
 from orangecontrib.imagemining.embedders.pipeline import FileContent
@@ -263,6 +264,12 @@ class RemoteEmbedder:
                     f"The server {self.address} has other weights for {card.title};"
                     " its numbers would be others"
                 )
+        if offer.get("preparation", ours := preparation_of(spec.network)) != ours:
+            raise ServerError(
+                f"The server {self.address} prepares images for {card.title} otherwise"
+                " than this computer, so its numbers would be others; both need the"
+                " same version of this add-on, and of an own network the same card"
+            )
         layers = {each["name"]: each["size"] for each in offer["layers"]}
         lacking = [
             f"the layer '{name}'"

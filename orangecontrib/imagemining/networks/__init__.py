@@ -10,6 +10,7 @@ from orangecontrib.imagemining.networks import squeezenet as squeezenet
 from orangecontrib.imagemining.networks import toy as toy
 from orangecontrib.imagemining.networks import vgg as vgg
 from orangecontrib.imagemining.networks._base import Network as Network
+from orangecontrib.imagemining.networks._meta import without_numbers as without_numbers
 from orangecontrib.imagemining.networks._registry import (
     create_network as create_network,
 )

@@ -13,6 +13,7 @@ from orangecontrib.imagemining.embedders.base import (
     knows_imagenet,
     views_of,
 )
+from orangecontrib.imagemining.embedders.cache.keys import preparation_of
 from orangecontrib.imagemining.embedders.catalog import (
     ONNX,
     TIMM,
@@ -23,7 +24,7 @@ from orangecontrib.imagemining.embedders.catalog import (
     network_names,
     path_of,
 )
-from orangecontrib.imagemining.exceptions import UnknownNameError
+from orangecontrib.imagemining.exceptions import UnknownNameError, WeightsError
 from orangecontrib.imagemining.specs import (
     PRECISIONS,
     PROBABILITIES,
@@ -66,11 +67,13 @@ class Served:
     public : its name outside.
     name : its name in this program.
     card : what is to be known about it.
+    preparation : digest of how images are made ready for it.
     """
 
     public: str
     name: str
     card: Weights
+    preparation: str
 
 
 class Catalogue:
@@ -106,7 +109,7 @@ class Catalogue:
                 raise UnknownNameError(
                     f"Two networks would both be called {public}; rename a file"
                 )
-            self._served[public] = Served(public, name, card)
+            self._served[public] = Served(public, name, card, preparation_of(name))
         if not self._served:
             raise UnknownNameError(
                 "No network's weights are on this computer; name one: --networks"
@@ -179,8 +182,10 @@ def spec_of(
     Raises
     ------
     UnknownNameError
-        If there is no such layer, view, fit or precision.
+        If there is no such layer, view, fit or precision; NotHereError if the network
+        is not any more what clients are told of it.
     """
+    _check_unchanged(served)
     spec = EmbedderSpec(served.name, layer, views, fit, precision)
     check_spec(spec)
     return spec
@@ -190,6 +195,21 @@ def _those_here() -> list[str]:
     names = network_names()
     here = [name for name in names if name not in WEIGHTS or is_here(WEIGHTS[name])]
     return [*here, *kept_networks()]
+
+
+def _check_unchanged(served: Served) -> None:
+    if not served.name.startswith(ONNX):  # the others are known by what they hold
+        return
+    try:
+        same = card_of(served.name).sha256 == served.card.sha256
+        same = same and preparation_of(served.name) == served.preparation
+    except WeightsError:
+        same = False  # its text tells where it was
+    if not same:
+        raise NotHereError(
+            f"The network {served.public} has changed on the server, or is gone; its"
+            " administrator has to start it again"
+        )
 
 
 def _public(name: str) -> str:
@@ -222,6 +242,7 @@ def _description(served: Served) -> dict[str, Any]:
         "sha256": card.sha256,
         "tensors_sha256": card.tensors_sha256,
         "source_sha256": card.source_sha256,
+        "preparation": served.preparation,
         "licence": card.license,
         "trained_on": card.trained_on,
         "fit": card.fit,

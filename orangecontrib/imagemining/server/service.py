@@ -23,7 +23,7 @@ from orangecontrib.imagemining.server.guard import Held, note_of, read_body
 from orangecontrib.imagemining.server.logs import Log
 from orangecontrib.imagemining.server.metrics import Metrics
 from orangecontrib.imagemining.server.refusals import GONE, Refusal
-from orangecontrib.imagemining.server.settings import Settings
+from orangecontrib.imagemining.server.settings import Settings, host_of, is_loopback
 from orangecontrib.imagemining.server.works import Outcome, Ticket, Works
 from orangecontrib.imagemining.specs import EmbedderSpec
 
@@ -94,10 +94,12 @@ class Service:
         Raises
         ------
         Refusal
-            If it shows no token, or a wrong one.
+            If it shows no token, or a wrong one; or if it is a web site's, and none is
+        needed.
         """
         address = request.client.host if request.client else ""
         if not self.settings.tokens:
+            self._refuse_websites(request)
             return address
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
@@ -106,6 +108,25 @@ class Service:
         if number is None:
             raise Refusal(401, "token", "This server needs a token, and this is none")
         return f"{number} {address}"
+
+    def _refuse_websites(self, request: Request) -> None:
+        """Refuse what a web site has a browser of this computer ask for.
+
+        Its name may have been given this computer's address; and for a simple request
+        its visitor's browser asks nobody.
+        """
+        if self.settings.no_auth or not is_loopback(self.settings.host):
+            return
+        host, origin = map(request.headers.get, ("Host", "Origin"))
+        if host and not is_loopback(host_of(host)):
+            raise Refusal(
+                421,
+                "wrong-host",
+                "This server is for programs on its own computer, by the name localhost"
+                " or the address 127.0.0.1; for others it needs tokens",
+            )
+        if origin is not None and origin.partition("://")[2] != host:
+            raise Refusal(403, "web-site", "This server is not for other web sites")
 
     @asynccontextmanager
     async def body_of(self, request: Request) -> AsyncIterator[bytes]:
@@ -285,7 +306,8 @@ class Service:
                     layer = served.card.layers[0].name
                     engine_of(EmbedderSpec(served.name, layer))
         except WeightsError as ex:
-            self._loading = f"A network cannot be loaded: {ex}"
+            # not its text, which tells where the network lies
+            self._loading = "A network cannot be loaded; the log says why"
             self.log.write("network-failed", reason=str(ex))
         except Exception as ex:
             self._loading = "A network cannot be loaded; the log says why"

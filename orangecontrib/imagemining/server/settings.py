@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import os
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from orangecontrib.imagemining.exceptions import ServerError
 from orangecontrib.imagemining.images import Limits
 from orangecontrib.imagemining.server.tokens import Tokens
 
-__all__ = ["Settings", "is_loopback"]
+__all__ = ["Settings", "host_of", "is_loopback"]
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,17 @@ class Settings:
             )
 
 
+def host_of(place: str) -> str:
+    """Return the name or address of what a header "Host" has, "" if it is none."""
+    try:
+        return urlsplit(f"//{place}").hostname or ""
+    except ValueError:
+        return ""
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether only this computer can reach an address."""
-    if host == "localhost":
+    if host.lower() == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback

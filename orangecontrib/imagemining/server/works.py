@@ -17,7 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orangecontrib.imagemining.embedders.protocol import ImageBody
-from orangecontrib.imagemining.exceptions import ImageError, ImageMiningError
+from orangecontrib.imagemining.exceptions import (
+    ImageError,
+    ImageMiningError,
+    WeightsError,
+)
 from orangecontrib.imagemining.images import ImageReader
 from orangecontrib.imagemining.server.compute import (
     Vectors,
@@ -266,6 +270,10 @@ class Works:
                 self._metrics.waiting.add(started - job.ticket.arrived)
             try:
                 outcomes: Sequence[Outcome] = self._embed(batch)
+            except WeightsError as ex:
+                # its text tells where the network lies: that is for the log
+                self._log.write("network-failed", reason=str(ex))
+                outcomes = [_BROKEN] * len(batch)
             except ImageMiningError as ex:
                 outcomes = [str(ex)] * len(batch)
             except Exception as ex:

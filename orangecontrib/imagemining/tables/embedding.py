@@ -32,7 +32,7 @@ from orangecontrib.imagemining.embedders.servers import (
     Visit,
     can_run_here,
 )
-from orangecontrib.imagemining.exceptions import ServerError
+from orangecontrib.imagemining.exceptions import ServerError, WeightsError
 from orangecontrib.imagemining.specs import PROBABILITIES, EmbedderSpec
 from orangecontrib.imagemining.tables.columns import (
     image_columns,
@@ -53,6 +53,16 @@ __all__ = [
 
 #: How many of the likeliest classes get columns.
 N_CLASSES = 5
+
+
+# Orange's widgets tell the user of a ValueError when they compute columns for new
+# images; any other would be taken for a failure of the program.
+class _NoServerError(ServerError, ValueError):
+    """New images have no vectors for want of a server."""
+
+
+class _NoWeightsError(WeightsError, ValueError):
+    """New images have no vectors for want of the network's weights."""
 
 
 class ComputeEmbeddings:
@@ -104,12 +114,17 @@ class ComputeEmbeddings:
         return self._embed(image_sources(table, column, self.rendering))
 
     def _embed(self, sources: list[str | None]) -> NDArray[np.float32]:
-        if not self.server or can_run_here(self.spec.network):
-            return LocalEmbedder(self.spec)(sources).vectors
-        visit = Visit(self.server, agreed_only=True)
-        result = ServerEmbedder(visit, self.spec)(sources)
+        try:
+            if not self.server or can_run_here(self.spec.network):
+                return LocalEmbedder(self.spec)(sources).vectors
+            visit = Visit(self.server, agreed_only=True)
+            result = ServerEmbedder(visit, self.spec)(sources)
+        except ServerError as ex:
+            raise _NoServerError(str(ex)) from ex
+        except WeightsError as ex:
+            raise _NoWeightsError(str(ex)) from ex
         if visit.trouble:
-            raise ServerError(visit.trouble)
+            raise _NoServerError(visit.trouble)
         return result.vectors
 
     def _column_of(self, table: Table) -> Variable | None:

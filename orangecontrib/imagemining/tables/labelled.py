@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -175,12 +176,19 @@ def without_unreadable(
         present = set(names)
         classes = tuple(name for name in classes if name in present)
         _check_classes(classes, images.class_var, True)
-        for name in classes:
-            if names.count(name) == 1:
-                notes.append(
-                    f"There is but one image of {name}: it is learned from, and whether"
-                    " others of its kind are recognized is not known"
-                )
+        counts = Counter(names)
+        single = [name for name in classes if counts[name] == 1]
+        if len(single) == 1:
+            notes.append(
+                f"There is but one image of {single[0]}: it is learned from, and"
+                " whether others of its kind are recognized is not known"
+            )
+        elif single:
+            notes.append(
+                f"There is but one image of each of {len(single)} classes"
+                f" ({names_of(single)}): they are learned from, and whether others of"
+                " their kind are recognized is not known"
+            )
     number = {name: index for index, name in enumerate(classes)}
     left_out = [
         (int(row), reason)

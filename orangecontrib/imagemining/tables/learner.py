@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from Orange.base import Learner
 from Orange.data import Domain, Instance, Table
 from Orange.data.filter import HasClass
 
-from orangecontrib.imagemining.exceptions import TableError
+from orangecontrib.imagemining.exceptions import TableError, TaskCancelled
 from orangecontrib.imagemining.specs import Progress, no_progress
 from orangecontrib.imagemining.tables.decoded import DecodedImages
 from orangecontrib.imagemining.tables.labelled import class_of, image_column_of
@@ -62,6 +63,16 @@ class TrainNetworkLearner(Learner):
         self.column = column
         self.decoded = DecodedImages()
         self._progress: Progress = no_progress
+        self._given_up = threading.Event()  # copies share it
+
+    def give_up(self) -> None:
+        """End what this learner and its copies are training, at the next step.
+
+        For whoever puts another learner in its place: Test & Score can end a fold by
+        no other way, and would have the old and the new one compute at once. Calls of
+        the learner raise `TaskCancelled` from then on.
+        """
+        self._given_up.set()
 
     @property
     def params(self) -> dict[str, Any]:
@@ -87,11 +98,18 @@ class TrainNetworkLearner(Learner):
         ValueError
             If the table's columns do not do; the message says why.
         ImageMiningError
-            As `train_on_table`.
+            As `train_on_table`; `TaskCancelled` after `give_up`.
         """
         # one of its own, as several threads may call this one
         learner = copy.copy(self)
-        learner._progress = progress_callback or no_progress
+        report = progress_callback or no_progress
+
+        def progress(fraction: float, status: str = "") -> None:
+            if self._given_up.is_set():
+                raise TaskCancelled("Another learner has taken its place")
+            report(fraction, status)
+
+        learner._progress = progress
         return super(TrainNetworkLearner, learner).__call__(data, progress_callback)
 
     def fit_storage(self, data: Table) -> ImageNetworkModel:
@@ -121,6 +139,18 @@ class TrainNetworkLearner(Learner):
         new = type(self).__new__(type(self))
         new.__dict__.update(self.__dict__)
         return new
+
+    def __getstate__(self) -> dict[str, Any]:
+        # what happens in this process is of no interest to another
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in ("_progress", "_given_up")
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _progress=no_progress)
+        self._given_up = threading.Event()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TrainNetworkLearner:
         # what it holds is not changed by anybody, or is to be shared

@@ -135,7 +135,8 @@ def write_state(path: Path, state: State) -> None:
     text = json.dumps(content).encode()
     tensors[_JSON] = np.frombuffer(text, np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # always the same: what a crash leaves is written over, and does not pile up
+    # always the same: what a crash leaves is written over, and does not pile up. (Some
+    # safetensors write under a name of their own first, ".tmp" and six characters.)
     part = path.with_name(f".{path.name}.part")
     try:
         try:

@@ -130,6 +130,7 @@ class Session:
 
     def diverged(self, reason: str) -> None:
         """Stop, and keep nothing of the numbers as they are now."""
+        self.history.tell(self.epochs_done, reason, "warning")
         self.stop(reason)
         self._is_broken = True
 

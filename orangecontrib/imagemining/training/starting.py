@@ -16,7 +16,7 @@ from orangecontrib.imagemining.exceptions import (
     UnknownNameError,
     WeightsError,
 )
-from orangecontrib.imagemining.networks import Network, create_network
+from orangecontrib.imagemining.networks import Network, create_network, without_numbers
 from orangecontrib.imagemining.networks.vgg import VGG
 from orangecontrib.imagemining.specs import Progress, no_progress
 from orangecontrib.imagemining.training.inputs import (
@@ -117,7 +117,7 @@ def rebuilt(network: ImageNetwork) -> Network:
         If its numbers are not those of its architecture.
     """
     card = network.card
-    with torch.device("meta"):
+    with without_numbers():
         built = build_network(card.architecture, len(card.classes), card.options)
     state = _tensors(network)
     try:
@@ -288,7 +288,7 @@ def parts_of(plan: Plan, n_classes: int, given: ImageNetwork | None = None) -> P
     """
     name, options = architecture_of(plan, given), options_of(plan, given)
     height, width = preprocess_of(plan, given).size
-    with torch.device("meta"):
+    with without_numbers():
         network = build_network(name, n_classes, options)
         images = torch.empty(2, 3, height, width)
     try:
@@ -392,7 +392,7 @@ def _unrun(network: Network) -> set[str]:
 def _classifiers(network: Network) -> set[str]:
     """Return the names of the modules that `reset_classifier` replaces; it does so."""
     before = dict(network.named_modules())
-    with torch.device("meta"):
+    with without_numbers():
         network.reset_classifier(network.num_classes)
     return {
         key
@@ -402,7 +402,7 @@ def _classifiers(network: Network) -> set[str]:
 
 
 def _like(name: str, options: Mapping[str, object], given: ImageNetwork) -> Network:
-    with torch.device("meta"):
+    with without_numbers():
         return build_network(name, len(given.classes), options)
 
 

@@ -12,7 +12,7 @@ from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin
 from Orange.widgets.utils.widgetpreview import WidgetPreview
 from Orange.widgets.widget import Input, Msg, Output, OWWidget
 
-from orangecontrib.imagemining.exceptions import ImageMiningError
+from orangecontrib.imagemining.exceptions import ImageMiningError, WeightsError
 from orangecontrib.imagemining.tables import image_columns
 from orangecontrib.imagemining.tables.learner import TrainNetworkLearner
 from orangecontrib.imagemining.tables.networkmodel import ImageNetworkModel
@@ -109,12 +109,13 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
         self.job: Job | None = None  # the training that runs
         self.outcome: Outcome | None = None  # what goes out
         self._images_of_outcome = ""  # their key
-        self._images_of_outcome = ""  # their key
+        self._learner: TrainNetworkLearner | None = None  # that goes out
+        self._damaged = ""  # key of a training whose result cannot be read
         self._start_before = Choices.start  # without a network at the input
         self._is_waiting = False  # it starts once the facts are known
         self.background = Background(self)
         self._timer = QTimer(self, singleShot=True, interval=_LOOK_MS)
-        self._timer.timeout.connect(lambda: self._ask())
+        self._timer.timeout.connect(self._on_timer)
         self._make_gui()
         self.settingsAboutToBePacked.connect(self._store)
         self._send_learner()
@@ -195,6 +196,7 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
         self._send_learner()
 
     def handleNewSignals(self) -> None:
+        self._send_learner()  # the data may have the column that was chosen
         self._ask(starts=self.automatic)
 
     # choices -----------------------------------------------------------------
@@ -204,8 +206,11 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
 
     def _on_choice(self) -> None:
         self._store()
+        self._timer.start()  # what takes the learner trains it: not at every key
+
+    def _on_timer(self) -> None:
         self._send_learner()
-        self._timer.start()
+        self._ask()
 
     def _on_automatic(self, checked: bool) -> None:
         self.automatic = checked
@@ -214,12 +219,26 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
 
     def _send_learner(self) -> None:
         choices = self.panel.choices
-        learner = TrainNetworkLearner(
-            choices.plan(),
-            self.given if isinstance(self.given, ImageNetwork) else None,
-            self.panel.column,
+        before, learner = (
+            self._learner,
+            TrainNetworkLearner(
+                choices.plan(),
+                self.given if isinstance(self.given, ImageNetwork) else None,
+                self.panel.column,
+            ),
         )
         learner.name = choices.title or self.captionTitle or self.name
+        if before is not None:
+            same_start = before.start is learner.start
+            if same_start and (before.name, before.plan, before.column) == (
+                learner.name,
+                learner.plan,
+                learner.column,
+            ):
+                return
+            # Test & Score drops what it makes of it, but could not end it by itself
+            before.give_up()
+        self._learner = learner
         self.Outputs.learner.send(learner)
 
     # facts -------------------------------------------------------------------
@@ -255,7 +274,12 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
         """Show the outcome of what is at the inputs, or begin to train."""
         if self.outcome is not None and facts.key == self.outcome.key:
             return
-        if facts.found is not None and facts.found.result is not None:
+        found = facts.found
+        if (
+            found is not None
+            and found.result is not None
+            and found.key != self._damaged
+        ):
             self.view.state_label.setText("Reading what was trained…")
             self.start(
                 restore,
@@ -277,9 +301,7 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
 
     def _on_start(self) -> None:
         if self.job is None:
-            if self.facts.found is not None and self.facts.found.checkpoint is None:
-                forget(self.facts.key)
-            self._begin()
+            self._begin()  # what came of it before stays until there is another
         elif self.job.pause.is_paused:
             self.job.pause.resume()
             self._show_state()
@@ -288,7 +310,11 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
             self._show_state()
 
     def _on_anew(self) -> None:
-        forget(self.facts.key)
+        try:
+            forget(self.facts.key)
+        except WeightsError as ex:  # it would be continued instead
+            self.Error.failed(ex)
+            return
         self._begin()
 
     def _on_stop(self) -> None:
@@ -298,6 +324,7 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
             self._leave()  # there is nothing to keep
             self.view.state_label.setText("Stopped before anything was learned.")
             self._show_state()
+            self._timer.start()  # what came of it another time is here again
         else:
             self.job.stop_and_keep()
             self.view.state_label.setText("Stopping; the best is looked for…")
@@ -351,6 +378,7 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
         if self.job.is_stopped:
             state = "Stopping; the best is looked for…"
         self.view.show_view(view, state)
+        self._tell(view.warnings)  # a full disk is of interest now, not in two hours
 
     def on_done(self, outcome: Outcome) -> None:
         job, self.job = self.job, None
@@ -365,18 +393,24 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
             self.Warning.left_out(
                 len(outcome.left_out), outcome.n_images, main_reasons(outcome.left_out)
             )
-        if outcome.stopped and not outcome.was_stopped:
-            self.Warning.stopped(outcome.stopped)
+        # the end of the time, or what the user asked for, is no surprise
+        went_wrong = outcome.stopped in outcome.view.warnings
+        self.Warning.stopped(outcome.stopped, shown=went_wrong)
         self.Warning.not_kept(outcome.problem, shown=bool(outcome.problem))
-        notes = " ".join(note for note in outcome.notes if note != outcome.stopped)
-        self.Information.notes(notes, shown=bool(notes))
+        self._tell([note for note in outcome.notes if note != outcome.stopped])
         found = self.facts.found
         if isinstance(outcome, Restored) and found is not None and found.result:
             self.Information.restored(day(found.result))
         self._show_state()
         self._timer.start()
 
+    def _tell(self, notes: list[str]) -> None:
+        text = ". ".join(note.rstrip(".") for note in notes)
+        self.Information.notes(text, shown=bool(text))
+
     def on_exception(self, ex: Exception) -> None:
+        if self.job is None:  # it was read, and would be again and again
+            self._damaged = self.facts.key
         self.job = None
         self.view.state_label.setText("Nothing was trained.")
         self._send(None)
@@ -408,6 +442,8 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
     def onDeleteWidget(self) -> None:
         self._timer.stop()
         self.background.stop()
+        if self._learner is not None:
+            self._learner.give_up()
         future = self.task.future if self.task is not None else None
         self.cancel()
         if future is not None:

@@ -35,6 +35,7 @@ __all__ = [
     "content_of_file",
     "is_fresh",
     "place_key",
+    "preparation_of",
     "spec_key",
     "stamp_of",
     "vector_key",
@@ -215,6 +216,23 @@ def spec_key(spec: EmbedderSpec, engine: str = "") -> bytes:
     }
     text = json.dumps(known, sort_keys=True)
     return hashlib.sha256(text.encode()).digest()[:_DIGEST]
+
+
+def preparation_of(network: str) -> str:
+    """Return the digest of what is done to images before a network gets them.
+
+    Of an own network, also of all else that its card tells and vectors depend on.
+
+    Raises
+    ------
+    UnknownNameError, WeightsError
+        As `spec_key`.
+    """
+    known: list[Any] = [asdict(card_of(network).preprocess)]
+    if network.startswith(ONNX):
+        own = load_card(path_of(network))
+        known += [own.parts, _that_counts(own)]
+    return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()
 
 
 def _identity(network: str) -> list[Any]:

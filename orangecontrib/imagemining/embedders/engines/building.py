@@ -7,7 +7,11 @@ from typing import Any
 import torch
 
 from orangecontrib.imagemining.exceptions import UnknownNameError, WeightsError
-from orangecontrib.imagemining.networks import Network, create_network
+from orangecontrib.imagemining.networks import (
+    Network,
+    create_network,
+    without_numbers,
+)
 from orangecontrib.imagemining.specs import Layer, Preprocess
 from orangecontrib.imagemining.weights.image_network import ImageNetwork, NetworkCard
 
@@ -40,7 +44,7 @@ def on_meta(card: NetworkCard, **options: Any) -> Network:
         If this version has no such architecture, or it has no such options.
     """
     try:
-        with torch.device("meta"):
+        with without_numbers():
             return create_network(
                 card.architecture,
                 num_classes=len(card.classes),

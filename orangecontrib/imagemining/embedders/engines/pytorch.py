@@ -18,7 +18,11 @@ from orangecontrib.imagemining.embedders.trained import (
     trained_network,
     weights_for,
 )
-from orangecontrib.imagemining.networks import Network, create_network
+from orangecontrib.imagemining.networks import (
+    Network,
+    create_network,
+    without_numbers,
+)
 from orangecontrib.imagemining.weights import load_weights
 
 __all__ = [
@@ -113,7 +117,7 @@ class TorchEngine:
             options: dict[str, Any] = {}
             if is_trained(network):
                 options = dict(trained_network(network).card.options)
-            with torch.device("meta"):
+            with without_numbers():
                 self.network = create_network(
                     architecture, num_classes=weights.num_classes, **options, dense=True
                 )

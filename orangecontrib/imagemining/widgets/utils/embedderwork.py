@@ -26,7 +26,11 @@ from orangecontrib.imagemining.specs import EmbedderSpec, Progress
 from orangecontrib.imagemining.tables import EmbeddingResult, embed_table
 from orangecontrib.imagemining.weights import fetch, import_file, weights_of
 from orangecontrib.imagemining.weights.image_network import AnyNetwork, ImageNetwork
-from orangecontrib.imagemining.widgets.utils.pacetext import duration, with_pace
+from orangecontrib.imagemining.widgets.utils.pacetext import (
+    duration,
+    pace_in_words,
+    with_pace,
+)
 from orangecontrib.imagemining.widgets.utils.tasks import progress_of
 
 if TYPE_CHECKING:
@@ -189,7 +193,7 @@ def summary(result: EmbeddingResult, seconds: float) -> str:
     if n_bad:
         text += f", {n_bad:,} skipped"
     if seconds >= 1:
-        text += f" in {duration(seconds)} ({n_good / seconds:,.0f} images/s)"
+        text += f" in {duration(seconds)} ({pace_in_words(n_good / seconds)})"
     return f"{text}."
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from orangecontrib.imagemining.specs import Progress
 
-__all__ = ["PaceText", "duration", "with_pace"]
+__all__ = ["PaceText", "duration", "pace_in_words", "with_pace"]
 
 _COUNTS = re.compile(r"([\d,]+) of ([\d,]+) images")
 _SECONDS_SEEN = 15.0  # the pace is that of so long
@@ -54,12 +54,15 @@ class PaceText:
         seconds, n = now - self._seen[0][0], done - self._seen[0][1]
         if seconds >= _SECONDS_FIRST and n and done < total:
             pace = n / seconds
-            parts.append(
-                f"{pace:,.0f} images/s" if pace >= 10 else f"{pace:.2g} images/s"
-            )
+            parts.append(pace_in_words(pace))
             parts.append(f"{duration((total - done) / pace)} left")
         tail = status[match.end() :]
         return " · ".join(parts) + (tail if tail.startswith(";") else "")
+
+
+def pace_in_words(pace: float) -> str:
+    """Return a number of images a second, with as many digits as mean something."""
+    return f"{pace:,.0f} images/s" if pace >= 10 else f"{pace:.2g} images/s"
 
 
 def with_pace(progress: Progress, pace: PaceText | None = None) -> Progress:

@@ -22,6 +22,7 @@ from orangecontrib.imagemining.embedders.servers import (
 from orangecontrib.imagemining.exceptions import ImageMiningError, TaskCancelled
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress
 from orangecontrib.imagemining.widgets.utils.embeddertexts import card_or_none, title_of
+from orangecontrib.imagemining.widgets.utils.pacetext import pace_in_words
 
 __all__ = ["forget", "keep", "keep_token", "try_server"]
 
@@ -126,7 +127,7 @@ def try_server(address: str, network: str, progress: Progress) -> str:
         answers = f"answers in {max(round(1000 * seconds), 1):,} ms"
         if tried:
             pace = _pace(address, token, tried, progress)
-            answers += f", embeds {pace:,.0f} images/s by {title_of(tried)}"
+            answers += f", embeds {pace_in_words(pace)} by {title_of(tried)}"
         lacking = "" if network in names else f" {title_of(network)} is not among them."
         return (
             f"Reachable: {about.get('server') or 'a server'}, {answers}.\n"

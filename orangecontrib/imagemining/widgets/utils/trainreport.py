@@ -67,9 +67,11 @@ def report_training(
     widget.report_items("Images", [("Images", facts.summary())])
     if outcome is None or view.view is None:
         return
+    others = bool(facts.key) and outcome.key != facts.key
     widget.report_items(
         "Result",
         [
+            *([("Trained with", "other settings than these")] if others else []),
             ("Training", view.state_label.text()),
             ("Accuracy", figures(view.view).removeprefix("Accuracy: ")),
         ],

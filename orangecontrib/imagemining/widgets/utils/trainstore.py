@@ -213,7 +213,8 @@ def load_result(key: str) -> Result:
     folder = training_folder()
     network = load_network_file(folder / f"{key}.safetensors")
     try:
-        os.utime(folder / f"{key}.json")  # it is of use: `clean` is to know
+        # it is of use: `clean` is to know. The other file's time is that of training
+        os.utime(folder / f"{key}.safetensors")
         content: dict[str, Any] = json.loads((folder / f"{key}.json").read_bytes())
         if content["version"] != _VERSION:
             raise ValueError(content["version"])
@@ -235,9 +236,22 @@ def load_result(key: str) -> Result:
 
 
 def forget(key: str) -> None:
-    """Remove what is kept of a training, so that it begins anew."""
-    for ending in _ENDINGS:
-        (training_folder() / f"{key}{ending}").unlink(missing_ok=True)
+    """Remove what is kept of a training, so that it begins anew.
+
+    Raises
+    ------
+    WeightsError
+        If it cannot be removed, such as in a folder that may only be read.
+    """
+    folder = training_folder()
+    try:
+        for ending in _ENDINGS:
+            (folder / f"{key}{ending}").unlink(missing_ok=True)
+    except OSError as ex:
+        raise WeightsError(
+            f"What is kept of the training in {folder} cannot be removed:"
+            f" {ex.strerror or ex}"
+        ) from ex
 
 
 def clean(
@@ -267,18 +281,21 @@ def clean(
         when, size = trainings.get(path.stem, (0.0, 0))
         trainings[path.stem] = (max(when, status.st_mtime), size + status.st_size)
     gone, total, now = [], 0, time.time()
-    for path in training_folder().glob(".*.part"):  # of programs that were killed
-        with contextlib.suppress(OSError):
-            if now - path.stat().st_mtime > _PART:
-                path.unlink()
+    # of programs that were killed; safetensors writes under names of its own
+    for pattern in (".*.part", ".tmp??????"):
+        for path in training_folder().glob(pattern):
+            with contextlib.suppress(OSError):
+                if now - path.stat().st_mtime > _PART:
+                    path.unlink()
     for key, (when, size) in sorted(
         trainings.items(), key=lambda item: (item[0] != keep, -item[1][0])
     ):
         total += size
         if key != keep and (total > most or now - when > longest):
-            forget(key)
-            gone.append(key)
-            total -= size
+            with contextlib.suppress(WeightsError):  # what stays is for another time
+                forget(key)
+                gone.append(key)
+                total -= size
     return gone
 
 

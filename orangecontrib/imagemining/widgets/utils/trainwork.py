@@ -98,6 +98,7 @@ class View:
     steps, rates, loss, validation_loss, accuracy, validation_accuracy : curves.
     classes, confusion, mistakes : of the last validation.
     best : accuracy of the best epoch, its number; None without one.
+    warnings : what went wrong so far, in sentences.
     """
 
     epochs: float
@@ -115,6 +116,7 @@ class View:
     confusion: NDArray[np.int64] | None = None
     mistakes: list[Mistake] = field(default_factory=list)
     best: tuple[float, float] | None = None
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def fraction(self) -> float:
@@ -136,7 +138,6 @@ class Outcome:
     notes : sentences for the user.
     stopped : why it ended before its time, "" if it did not.
     seconds, speed : that it took, and images a second; NaN if not measured.
-    was_stopped : whether the user stopped it.
     problem : why it cannot be kept for the next time, "" if it is.
     """
 
@@ -151,7 +152,6 @@ class Outcome:
     stopped: str = ""
     seconds: float = math.nan
     speed: float = math.nan
-    was_stopped: bool = False
     problem: str = ""
 
 
@@ -195,6 +195,7 @@ def view_of(
         confusion=judged.confusion if judged is not None else None,
         mistakes=list(mistakes),
         best=best,
+        warnings=[e.text for e in history.events if e.kind == "warning"],
     )
 
 
@@ -325,7 +326,6 @@ def run(job: Job, state: TaskState) -> Outcome:
         history.stopped,
         time.monotonic() - begun,
         float(np.median(measured)) if measured else math.nan,
-        job.is_stopped,
         problem,
     )
 
