@@ -80,7 +80,7 @@ def command(*options: str) -> Iterator[Process]:
 def half_sent(address: str, content: bytes) -> Iterator[socket.socket]:
     """Begin a request, which the server has accepted then; give what can end it."""
     port = int(address.rpartition(":")[2])
-    head = f"POST {EMBED_PATH} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head = f"POST {EMBED_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
     head += f"Content-Length: {len(content)}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", port), SECONDS) as raw:
         raw.sendall(head.encode() + content[:-10])

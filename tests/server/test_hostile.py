@@ -96,7 +96,7 @@ def test_too_large_is_not_waited_for(server: Running) -> None:
     for length in (b"999999999", b"9" * 400):
         answer = said_to(
             server,
-            b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+            b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\n"
             b"Content-Length: " + length + b"\r\n\r\n",
         )
         assert status_of(answer) in (400, 413)
@@ -129,7 +129,9 @@ def test_too_much_at_once() -> None:
     ],
 )
 def test_slow_sender(hasty: Running, head: bytes) -> None:
-    answer = said_to(hasty, b"POST /image/squeezenet1_1 HTTP/1.1\r\nHost: x\r\n" + head)
+    answer = said_to(
+        hasty, b"POST /image/squeezenet1_1 HTTP/1.1\r\nHost: 127.0.0.1\r\n" + head
+    )
     assert status_of(answer) == 408
     assert b"too-slow" in answer
 
@@ -141,7 +143,7 @@ def test_head_that_does_not_come(hasty: Running) -> None:
 
 def test_next_head_that_does_not_come(hasty: Running) -> None:
     with hasty.connect() as raw:
-        raw.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\nG")
+        raw.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nG")
         answer = raw.makefile("rb").read()
     assert status_of(answer) == 200
 
@@ -149,7 +151,7 @@ def test_next_head_that_does_not_come(hasty: Running) -> None:
 def test_body_that_breaks_off(server: Running) -> None:
     with server.connect() as raw:
         raw.sendall(
-            b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nOIM"
+            b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\nOIM"
         )
     server.log.wait_for("request", status=499, route=EMBED_PATH)
 
@@ -167,7 +169,7 @@ def test_slow_reader(hasty: Running) -> None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         raw.connect(("127.0.0.1", hasty.server.port))
         me = raw.getsockname()
-        raw.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 1000)
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 1000)
         wait_until(lambda: me in peers(hasty))
         wait_until(lambda: me not in peers(hasty))
 
@@ -190,7 +192,9 @@ def peers(server: Running) -> list[Any]:
     ],
 )
 def test_header_flood(server: Running, flood: bytes) -> None:
-    answer = said_to(server, b"GET /health HTTP/1.1\r\nHost: x\r\n" + flood + b"\r\n")
+    answer = said_to(
+        server, b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n" + flood + b"\r\n"
+    )
     assert status_of(answer) == 400
     assert b"bad-request" in answer
 
@@ -198,7 +202,7 @@ def test_header_flood(server: Running, flood: bytes) -> None:
 def test_header_flood_on_an_open_connection(server: Running) -> None:
     with server.connect() as raw:
         answers = raw.makefile("rb")
-        raw.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        raw.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert answers.readline().startswith(b"HTTP/1.1 200")
         raw.sendall(b"GET /health HTTP/1.1\r\n" + b"A: b\r\n" * 100_000)
         assert b"HTTP/1.1 400" in answers.read()
@@ -221,12 +225,12 @@ def test_flood_without_an_end_is_cut_off(server: Running) -> None:
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
-        b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
-        b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+        b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\n"
         b"Content-Length: 6\r\n\r\nhello",
-        b"POST /v1/embed HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
         b"zz\r\n",
-        b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     ],
 )
 def test_no_http(server: Running, content: bytes) -> None:
@@ -253,7 +257,7 @@ def test_no_http(server: Running, content: bytes) -> None:
 )
 def test_path_like_names(server: Running, path: str) -> None:
     content = png(0)
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
     answer = said_to(
         server, f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
     )
@@ -530,9 +534,9 @@ def test_fuzz(server: Running) -> None:
 
 def test_a_thousand_connections(server: Running) -> None:
     content = png(0)
-    head = b"POST /image/squeezenet1_1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    head = b"POST /image/squeezenet1_1 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
     request = head + b"Content-Length: %d\r\n\r\n" % len(content) + content
-    short = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    short = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     raws: list[socket.socket] = []
     try:
         for _ in range(1000):
