@@ -151,7 +151,8 @@ def test_next_head_that_does_not_come(hasty: Running) -> None:
 def test_body_that_breaks_off(server: Running) -> None:
     with server.connect() as raw:
         raw.sendall(
-            b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99\r\n\r\nOIM"
+            b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            b"Content-Length: 99\r\n\r\nOIM"
         )
     server.log.wait_for("request", status=499, route=EMBED_PATH)
 
@@ -228,8 +229,8 @@ def test_flood_without_an_end_is_cut_off(server: Running) -> None:
         b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
         b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\n"
         b"Content-Length: 6\r\n\r\nhello",
-        b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-        b"zz\r\n",
+        b"POST /v1/embed HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET /\xff\xfe HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
     ],
 )
@@ -534,7 +535,8 @@ def test_fuzz(server: Running) -> None:
 
 def test_a_thousand_connections(server: Running) -> None:
     content = png(0)
-    head = b"POST /image/squeezenet1_1 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
+    head = b"POST /image/squeezenet1_1 HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    head += b"Connection: close\r\n"
     request = head + b"Content-Length: %d\r\n\r\n" % len(content) + content
     short = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
     raws: list[socket.socket] = []

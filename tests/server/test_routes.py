@@ -491,7 +491,8 @@ def test_answer_of_more_than_a_request_may_have() -> None:
 def test_client_that_goes_leaves_no_work(gate: Gate) -> None:
     with running(threads=1, max_batch=1) as run:
         content = pack_request(asking([png(0)] * 50))
-        head = f"POST {EMBED_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(content)}"
+        head = f"POST {EMBED_PATH} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        head += f"Content-Length: {len(content)}"
         raw = run.connect()
         raw.sendall(head.encode() + b"\r\n\r\n" + content)
         assert gate.began.acquire(timeout=SECONDS)
