@@ -125,7 +125,9 @@ def test_load_evaluate_predict_and_save(
         np.testing.assert_allclose(
             slot.results.probabilities[0], np.column_stack(columns), atol=1e-5
         )
-        workflow.widget(save).save_file()
+        saving = workflow.widget(save)
+        workflow.finish(lambda: saving.data is not None)
+        saving.save_file()
         workflow.finish(saved.is_file)
         assert load_network_file(saved) == first
         # a network that goes takes its row along

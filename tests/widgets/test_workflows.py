@@ -199,11 +199,15 @@ def test_workflow_names_no_place_of_one_computer(path: Path) -> None:
 def test_widgets_are_found_with_icons_and_help(registry: WidgetRegistry) -> None:
     ours = [w for w in registry.widgets() if w.project_name == "Orange3-ImageMining"]
     assert sorted(w.name for w in ours) == [
+        "Evaluate Networks",
         "Image Embedding",
         "Image Grid",
         "Image Viewer",
         "Import Images",
+        "Load Network",
         "Save Images",
+        "Save Network",
+        "Train Network",
     ]
     for description in ours:
         icon = PACKAGE / "widgets" / description.icon
