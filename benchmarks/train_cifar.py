@@ -49,12 +49,13 @@ CHECKPOINT = Path(tempfile.gettempdir()) / "train_cifar.checkpoint"
 RECIPE = Recipe(
     name="one cycle",
     optimizer="sgd",
-    learning_rate=0.2,
+    learning_rate=0.1,
     batch=128,
     momentum=0.9,
     weight_decay=5e-4,
     schedule="one-cycle",
-    warmup=0.25,
+    warmup=0.2,
+    clip=None,
 )
 COLUMNS = (
     *("epoch", "seconds", "images_per_second", "learning_rate", "loss", "accuracy"),
@@ -95,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("place", type=Path)
     parser.add_argument("--out", type=Path, default=OUT, metavar="FOLDER")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--minutes", type=float, default=115.0)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)

@@ -324,7 +324,7 @@ def set_learning(network: Network, parts: Parts, plan: Plan) -> set[str]:
             names = names | parts.auxiliary
     for key, module in network.named_modules():
         for parameter in module.parameters(recurse=False):
-            parameter.requires_grad_(key in names)
+            parameter.requires_grad_(_owner(key) in names)
     return names
 
 
@@ -343,8 +343,13 @@ def training_mode(network: Network, learning: set[str]) -> None:
     """
     network.train()
     for key, module in network.named_modules():
-        if _carries(module) and key not in learning:
+        if _carries(module) and _owner(key) not in learning:
             module.eval()
+
+
+def _owner(key: str) -> str:
+    """Return the name of the module that what computes its weights belongs to."""
+    return key.partition(".parametrizations.")[0]
 
 
 def _carries(module: nn.Module) -> bool:

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from orangecontrib.imagemining.exceptions import TaskCancelled, TrainingError
 from orangecontrib.imagemining.specs import Progress, no_progress
@@ -68,6 +68,7 @@ from orangecontrib.imagemining.training.running import Clock
 from orangecontrib.imagemining.training.schedules import plateau, rate_factor
 from orangecontrib.imagemining.training.session import Session
 from orangecontrib.imagemining.training.starting import (
+    Started,
     parts_of,
     set_learning,
     start_network,
@@ -317,9 +318,7 @@ class Trainer(Session):
         parts = parts_of(plan, len(self.classes), self.start)
         self._arithmetic = Arithmetic(plan)
         self.report("Building the network")
-        self._started = start_network(
-            plan, self.classes, self.start, lambda *_: self.report("Reading weights")
-        )
+        self._started = self.begin()
         network: Any = self._started.network
         self.network = network.to(
             device=self._arithmetic.device, memory_format=torch.channels_last
@@ -329,8 +328,8 @@ class Trainer(Session):
         self._learns = set_learning(self.network, parts, plan)
         self._learning = [p for p in self.network.parameters() if p.requires_grad]
         training_mode(self.network, self._learns)
-        self.optimizer = optimizer_for(self.network, plan.recipe)
         self._task = (self.task or self._classification()).to(self._arithmetic.device)
+        self.optimizer = optimizer_for(self.learners(), plan.recipe)
         self._highest, sentence = scaled_rate(plan.recipe, plan.batch * plan.accumulate)
         with Batches(
             self.learning_images, plan, self._preprocess, training=True
@@ -343,6 +342,19 @@ class Trainer(Session):
             self.note_identity()
             if not self.anew and self.checkpoint.exists():
                 self.continue_from(self.checkpoint)
+
+    def begin(self) -> Started:
+        """Return the network to train; others than the plan's are for subclasses."""
+        return start_network(
+            self.plan,
+            self.classes,
+            self.start,
+            lambda *_: self.report("Reading weights"),
+        )
+
+    def learners(self) -> nn.Module:
+        """Return what the optimizer changes; subclasses may have more learn."""
+        return self.network
 
     def trained(self) -> Trained:
         """Return the best network so far, with its card.

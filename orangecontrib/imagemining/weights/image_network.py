@@ -11,7 +11,10 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from numpy.typing import NDArray
+
 from orangecontrib.imagemining.specs import Layer, Preprocess
+from orangecontrib.imagemining.weights.coded import Coded
 from orangecontrib.imagemining.weights.tensors import Tensors, checksum
 
 __all__ = ["TRAINED", "AnyNetwork", "ImageNetwork", "NetworkCard", "OnnxNetwork"]
@@ -91,10 +94,14 @@ class ImageNetwork(AnyNetwork):
     ----------
     card : what has to be known of it.
     tensors : its parameters and buffers by their names; not to be changed.
+    stored : how some of the tensors can be kept in less space, by their names: coded,
+        or as float16. Decoded they are exactly those in `tensors`. Empty for networks
+        that are not compressed. Does not count for equality.
     """
 
     card: NetworkCard
     tensors: Tensors
+    stored: Mapping[str, Coded | NDArray[Any]] = field(default_factory=dict)
 
     @cached_property
     def sha256(self) -> str:

@@ -1,0 +1,106 @@
+"""What steps of a compression are given: images, a teacher, and somebody to report to.
+
+A step is a function ``run(step, working, context)`` in a module of its kind that changes
+`working` in place; `pipeline` calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from torch import nn
+
+from orangecontrib.imagemining.compression.plan import CompressionPlan
+from orangecontrib.imagemining.compression.results import Candidate
+from orangecontrib.imagemining.compression.working import Working
+from orangecontrib.imagemining.networks import Network
+from orangecontrib.imagemining.training.data import ImageSet
+from orangecontrib.imagemining.training.evaluation import Evaluation
+from orangecontrib.imagemining.training.history import History
+from orangecontrib.imagemining.training.task import Task
+from orangecontrib.imagemining.weights.image_network import ImageNetwork, OnnxNetwork
+
+__all__ = ["Context"]
+
+
+class Context(Protocol):
+    """What a step may use.
+
+    Attributes
+    ----------
+    plan : of the whole compression.
+    given : the network as it was.
+    images : to learn from; labels are the users', or the given network's own answers.
+    validation : to judge by, likewise; empty where there are no images.
+    labelled : whether labels are the users'.
+    """
+
+    plan: CompressionPlan
+    given: ImageNetwork
+    images: ImageSet
+    validation: ImageSet
+    labelled: bool
+
+    def teacher(self) -> Network:
+        """Return the given network, built once, in evaluation mode; not to be changed.
+
+        Its answers may be asked for with ``torch.inference_mode``.
+        """
+
+    def tune(
+        self,
+        working: Working,
+        epochs: int,
+        status: str,
+        task: Task | None = None,
+        others: Sequence[nn.Module] = (),
+    ) -> History:
+        """Fine-tune in place, within what is left of the time.
+
+        Parameters
+        ----------
+        working
+            The best numbers on validation stay.
+        epochs
+            0: nothing is done.
+        status
+            What is being done, for people.
+        task
+            What is learned; None: labels, and the given network's answers if the plan
+            says so.
+        others
+            Modules that learn beside it.
+        """
+
+    def judge(self, working: Working, most: int | None = None) -> Evaluation:
+        """Evaluate on the validation images, on the first `most` of them.
+
+        Raises
+        ------
+        TrainingError
+            If there are none.
+        """
+
+    def offer(self, working: Working, what: str) -> Candidate:
+        """Measure the network as it is, and note it: one more point of the plot.
+
+        Steps in rounds offer after each; the pipeline offers after each step.
+        """
+
+    def offer_onnx(
+        self, network: OnnxNetwork, what: str, accuracy: float, loss: float
+    ) -> Candidate:
+        """Note a network that became a file; no step can follow."""
+
+    def note(self, text: str) -> None:
+        """Tell people something, a sentence."""
+
+    def report(self, fraction: float, status: str = "") -> None:
+        """Tell how far the step is, 0–1.
+
+        Raises
+        ------
+        TaskCancelled
+            If the work is to end; what was offered is kept.
+        """
