@@ -3,6 +3,7 @@
 
 Usage: .venv/bin/python benchmarks/train_cifar.py PLACE [--out FOLDER] [--epochs N]
            [--minutes N] [--device NAME] [--checkpoint FILE] [--images N]
+           [--network FILE]
 
 PLACE is a ``.tar.gz`` or a folder with ``train/<class>/`` and ``test/<class>/``. Of the
 50,000 images for training 2,000 are kept for validation; the 10,000 of the test are
@@ -12,6 +13,7 @@ gradient descent, images shifted by up to 4 pixels and mirrored, batches of 128.
 Prints a line an epoch, and writes it to train_cifar.csv in FOLDER (default
 benchmarks/results), and at the end train_cifar.json. The same command goes on where it
 was stopped or killed, from its checkpoint (default: in the system's temporary folder).
+The network goes to FILE, where one is told.
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ from orangecontrib.imagemining.training.plan import (
 )
 from orangecontrib.imagemining.training.starting import rebuilt
 from orangecontrib.imagemining.training.trainer import Trainer
+from orangecontrib.imagemining.weights.network_file import save_network
 
 OUT = Path(__file__).parent / "results"
 CHECKPOINT = Path(tempfile.gettempdir()) / "train_cifar.checkpoint"
@@ -101,6 +104,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--images", type=int, help="learn from so many, to try it")
+    parser.add_argument("--network", type=Path, metavar="FILE")
     options = parser.parse_args()
     (x, y), (test_x, test_y), classes = load_cifar(options.place)
     if options.images:
@@ -134,6 +138,8 @@ def main() -> None:
     trained = trainer.fit()
     history = trained.history
     write_log(history.epochs, options.out / "train_cifar.csv")
+    if options.network is not None:
+        save_network(trained.network, options.network, replace=True)
     right = evaluate(
         rebuilt(trained.network),
         ImageSet.from_arrays(test_x, test_y),

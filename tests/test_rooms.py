@@ -38,6 +38,9 @@ def loaded_after(statement: str) -> set[str]:
         ("training.plan", (*QT_AND_ORANGE, "numpy", "torch", "PIL")),
         ("training.recipes", (*QT_AND_ORANGE, "numpy", "torch", "PIL")),
         ("training.history", (*QT_AND_ORANGE, "torch")),
+        ("training.ahead", (*QT_AND_ORANGE, "torch")),
+        ("compression.plan", (*QT_AND_ORANGE, "numpy", "torch", "PIL")),
+        ("compression.results", (*QT_AND_ORANGE, "torch")),
         *(
             (f"training.{name}", (*QT_AND_ORANGE, "torch"))
             for name in ("data", "reading", "pixels", "augment", "designs")

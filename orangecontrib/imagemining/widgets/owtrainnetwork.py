@@ -16,6 +16,7 @@ from orangecontrib.imagemining.exceptions import ImageMiningError, WeightsError
 from orangecontrib.imagemining.tables import image_columns
 from orangecontrib.imagemining.tables.learner import TrainNetworkLearner
 from orangecontrib.imagemining.tables.networkmodel import ImageNetworkModel
+from orangecontrib.imagemining.training.ahead import load_ahead
 from orangecontrib.imagemining.weights.image_network import AnyNetwork, ImageNetwork
 from orangecontrib.imagemining.widgets.utils.background import Background
 from orangecontrib.imagemining.widgets.utils.trainbuttons import TrainButtons
@@ -177,6 +178,8 @@ class OWTrainNetwork(OWWidget, ConcurrentWidgetMixin):
         self.data = data
         names = [] if data is None else [c.name for c in image_columns(data.domain)]
         self.panel.set_columns(names)
+        if data is not None:
+            load_ahead()
 
     @Inputs.validation
     def set_validation(self, data: Table | None) -> None:
