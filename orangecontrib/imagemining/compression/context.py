@@ -1,7 +1,7 @@
 """What steps of a compression are given: images, a teacher, and somebody to report to.
 
-A step is a function ``run(step, working, context)`` in a module of its kind that changes
-`working` in place; `pipeline` calls it.
+A step is a function ``run(step, working, context)`` in a module of its kind that
+changes `working` in place; `pipeline` calls it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from orangecontrib.imagemining.networks import Network
 from orangecontrib.imagemining.training.data import ImageSet
 from orangecontrib.imagemining.training.evaluation import Evaluation
 from orangecontrib.imagemining.training.history import History
+from orangecontrib.imagemining.training.plan import Recipe
 from orangecontrib.imagemining.training.task import Task
 from orangecontrib.imagemining.weights.image_network import ImageNetwork, OnnxNetwork
 
@@ -55,6 +56,7 @@ class Context(Protocol):
         status: str,
         task: Task | None = None,
         others: Sequence[nn.Module] = (),
+        recipe: Recipe | None = None,
     ) -> History:
         """Fine-tune in place, within what is left of the time.
 
@@ -71,6 +73,8 @@ class Context(Protocol):
             says so.
         others
             Modules that learn beside it.
+        recipe
+            How; None: the plan's.
         """
 
     def judge(self, working: Working, most: int | None = None) -> Evaluation:

@@ -141,6 +141,12 @@ class LowBits(Step):
         + γ H(z_teacher, student).
     temperature : of the teacher's and student's soft targets in the third.
     keep : which layers stay in full precision: "ends" (first and last), "none".
+    start : "scheme": as the scheme says, and from the weights that are there for
+        "none"; "given" or "nothing": from those, or from fresh weights, whatever the
+        scheme.
+    learning_rate : of networks from fresh weights, for batches of 32 images; None:
+        0.025 where batches are normalised, otherwise 0.01. Others are trained by the
+        plan's recipe.
     """
 
     epochs: int = 5
@@ -152,6 +158,8 @@ class LowBits(Step):
     gamma: float = 0.5
     temperature: float = 1.0
     keep: str = "ends"
+    start: str = "scheme"
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +172,7 @@ class Distil(Step):
     options : what its builder is given beside ``num_classes``.
     start : "nothing" or "published".
     beta, gamma, temperature : as in `LowBits`; without labels, beta is 0.
+    learning_rate : with start "nothing"; as in `LowBits`.
     """
 
     epochs: int = 10
@@ -173,6 +182,7 @@ class Distil(Step):
     beta: float = 0.5
     gamma: float = 0.5
     temperature: float = 2.0
+    learning_rate: float | None = None
 
 
 @dataclass(frozen=True)

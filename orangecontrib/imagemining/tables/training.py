@@ -46,6 +46,9 @@ __all__ = [
     "training_log",
 ]
 
+#: What is said in a network's title of what learned, so that two are told apart.
+_PARTS = {"all": "", "last": ", last stages", "head": ", head"}
+
 #: What is done if nothing else is said.
 EVERYDAY = with_recipe(Plan(), "everyday")
 
@@ -152,7 +155,7 @@ def train_on_table(
         given,
         images,
         validation,
-        title or f"{architecture_of(plan, given)} {data.name}",
+        title or f"{architecture_of(plan, given)} {data.name}{_PARTS[plan.learns]}",
         prepared,
         progress,
     )

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from AnyQt.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from orangecontrib.imagemining.widgets.utils.forms import button
 
-__all__ = ["TrainButtons"]
+__all__ = ["ButtonTips", "TrainButtons"]
+
+
+@dataclass(frozen=True)
+class ButtonTips:
+    """What is said when the mouse rests on the buttons.
+
+    Attributes
+    ----------
+    automatic, start, stop : of these buttons.
+    """
+
+    automatic: str = (
+        "Otherwise a training begins when you press Start: it may take long"
+    )
+    start: str = "Begin to train"
+    stop: str = "End the training; the network of its best epoch goes out"
+
+
+_TRAINING = ButtonTips()
 
 
 class TrainButtons(QWidget):
@@ -20,6 +40,8 @@ class TrainButtons(QWidget):
         Called when they are pressed.
     on_automatic
         Called with whether trainings are to start by themselves.
+    tips
+        What the buttons say they do.
     """
 
     def __init__(
@@ -28,19 +50,15 @@ class TrainButtons(QWidget):
         on_stop: Callable[[], None],
         on_anew: Callable[[], None],
         on_automatic: Callable[[bool], None],
+        tips: ButtonTips = _TRAINING,
     ) -> None:
         super().__init__()
+        self._tips = tips
         self.automatic_box = QCheckBox("Start by itself when &data come")
-        self.automatic_box.setToolTip(
-            "Otherwise a training begins when you press Start: it may take long"
-        )
+        self.automatic_box.setToolTip(tips.automatic)
         self.automatic_box.clicked.connect(on_automatic)
-        self.start_button = button("&Start", "Begin to train", on_start)
-        self.stop_button = button(
-            "S&top, keep the best",
-            "End the training; the network of its best epoch goes out",
-            on_stop,
-        )
+        self.start_button = button("&Start", tips.start, on_start)
+        self.stop_button = button("S&top, keep the best", tips.stop, on_stop)
         self.anew_button = button(
             "Start ane&w", "Throw away what was begun, and begin anew", on_anew
         )
@@ -72,7 +90,7 @@ class TrainButtons(QWidget):
         elif resumable:
             text, tip = "&Continue", "Go on where it stopped"
         else:
-            text, tip = "&Start", "Begin to train"
+            text, tip = "&Start", self._tips.start
         self.start_button.setText(text)
         self.start_button.setToolTip(tip)
         self.start_button.setEnabled(can_start if not running else not ends)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -24,14 +25,21 @@ from orangecontrib.imagemining.widgets.utils.trainchoices import (
 )
 from orangecontrib.imagemining.widgets.utils.trainfields import Field, FieldGrid
 
-__all__ = ["NumbersDialog"]
+__all__ = [
+    "AUGMENTATION_FIELDS",
+    "RECIPE_FIELDS",
+    "RUN_FIELDS",
+    "NumbersDialog",
+    "design_fields",
+]
 
 
 def _is(name: str, *values: object) -> Any:
     return lambda all_values: all_values[name] in values
 
 
-_RECIPE = (
+#: Fields of `training.plan.Recipe`.
+RECIPE_FIELDS = (
     Field(
         "optimizer",
         "Steps",
@@ -168,7 +176,8 @@ _RECIPE = (
     ),
 )
 
-_AUGMENTATION = (
+#: Fields of `training.plan.Augmentation`.
+AUGMENTATION_FIELDS = (
     Field(
         "crop",
         "Part of the image",
@@ -237,7 +246,8 @@ _AUGMENTATION = (
     ),
 )
 
-_RUN = (
+#: Fields of `training.plan.Plan`.
+RUN_FIELDS = (
     Field(
         "size",
         "Image size",
@@ -305,9 +315,12 @@ _RUN = (
 )
 
 
-def _field_of(item: tuple[str, Knob]) -> Field:
-    """Return the field of a network's option."""
-    name, knob = item
+def design_fields(knobs: Mapping[str, Knob]) -> tuple[Field, ...]:
+    """Return the fields of a network's options."""
+    return tuple(_field_of(name, knob) for name, knob in knobs.items())
+
+
+def _field_of(name: str, knob: Knob) -> Field:
     label, tip = (
         knob.words[:1].upper() + knob.words[1:],
         f"Option {name} of the network",
@@ -336,9 +349,9 @@ class NumbersDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("All numbers")
         self._choices = choices
-        self.recipe = FieldGrid(_RECIPE)
-        self.augmentation = FieldGrid(_AUGMENTATION)
-        self.run = FieldGrid(_RUN)
+        self.recipe = FieldGrid(RECIPE_FIELDS)
+        self.augmentation = FieldGrid(AUGMENTATION_FIELDS)
+        self.run = FieldGrid(RUN_FIELDS)
         self.design: FieldGrid | None = None
         box = QVBoxLayout(self)
         tabs = QTabWidget()
@@ -348,7 +361,7 @@ class NumbersDialog(QDialog):
             ("&Computing", self.run),
         ]
         if knobs := design_options(choices.network) if choices.from_nothing else {}:
-            self.design = FieldGrid(tuple(map(_field_of, knobs.items())))
+            self.design = FieldGrid(design_fields(knobs))
             usual_design = {name: knob.default for name, knob in knobs.items()}
             self.design.set_values({**usual_design, **choices.options()}, usual_design)
             pages.append(("&Design", self.design))
@@ -376,7 +389,7 @@ class NumbersDialog(QDialog):
             asdict(choices.full_augmentation()),
             asdict(choices.published_augmentation()),
         )
-        names = [field.name for field in _RUN]
+        names = [field.name for field in RUN_FIELDS]
         self.run.set_values(
             {name: getattr(choices, name) for name in names}
             | {"size": choices.size or None},

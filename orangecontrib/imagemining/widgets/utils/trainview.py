@@ -23,7 +23,7 @@ from orangecontrib.imagemining.widgets.utils.trainmistakes import MistakesView
 from orangecontrib.imagemining.widgets.utils.traintexts import epochs_text
 from orangecontrib.imagemining.widgets.utils.trainwork import Outcome, Restored, View
 
-__all__ = ["TrainView", "ended", "figures"]
+__all__ = ["TrainView", "ended", "figures", "line_of_text", "titled"]
 
 _STEPS = 1000  # of the bar
 
@@ -42,17 +42,17 @@ class TrainView(QWidget):
         self.view: View | None = None
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        self.facts_label = _line("No images yet.")
+        self.facts_label = line_of_text("No images yet.")
         self.facts_label.setAccessibleName("What will happen")
         box.addWidget(self.facts_label)
         self.bar = QProgressBar(maximum=_STEPS, textVisible=False)
         self.bar.setAccessibleName("Share of the training that is done")
         self.bar.setFixedHeight(8)
         box.addWidget(self.bar)
-        self.state_label = _line("")
+        self.state_label = line_of_text("")
         self.state_label.setAccessibleName("How the training goes")
         box.addWidget(self.state_label)
-        self.figures_label = _line("")
+        self.figures_label = line_of_text("")
         self.figures_label.setAccessibleName("Accuracy")
         box.addWidget(self.figures_label)
         self.curves = Curves()
@@ -60,9 +60,9 @@ class TrainView(QWidget):
         self.mistakes = MistakesView(window)
         self.below = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
         self.below.addWidget(
-            _titled("Confusions: rows are true, columns predicted", self.confusion)
+            titled("Confusions: rows are true, columns predicted", self.confusion)
         )
-        self.below.addWidget(_titled("Worst mistakes", self.mistakes))
+        self.below.addWidget(titled("Worst mistakes", self.mistakes))
         self.below.setSizes([330, 400])
         self.splitter = QSplitter(Qt.Orientation.Vertical, childrenCollapsible=False)
         self.splitter.addWidget(self.curves)
@@ -162,14 +162,16 @@ def _per_cent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _line(text: str) -> QLabel:
+def line_of_text(text: str) -> QLabel:
+    """Return a label that never makes the window wider."""
     label = QLabel(text, wordWrap=True)
     label.setTextFormat(Qt.TextFormat.PlainText)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
     return label
 
 
-def _titled(title: str, part: QWidget) -> QWidget:
+def titled(title: str, part: QWidget) -> QWidget:
+    """Return a part with its title above it."""
     holder = QWidget()
     box = QVBoxLayout(holder)
     box.setContentsMargins(0, 0, 0, 0)
