@@ -41,6 +41,8 @@ def loaded_after(statement: str) -> set[str]:
         ("training.ahead", (*QT_AND_ORANGE, "torch")),
         ("compression.plan", (*QT_AND_ORANGE, "numpy", "torch", "PIL")),
         ("compression.results", (*QT_AND_ORANGE, "torch")),
+        ("compression.presets", (*QT_AND_ORANGE, "torch")),
+        ("compression.described", (*QT_AND_ORANGE, "torch")),
         *(
             (f"training.{name}", (*QT_AND_ORANGE, "torch"))
             for name in ("data", "reading", "pixels", "augment", "designs")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
 from orangecontrib.imagemining.networks import create_network
 from orangecontrib.imagemining.specs import Preprocess
+from orangecontrib.imagemining.weights.coded import Coded
 from orangecontrib.imagemining.weights.image_network import ImageNetwork, NetworkCard
 
-__all__ = ["network_of"]
+__all__ = ["compressed_network", "network_of"]
 
 
 def network_of(
@@ -54,3 +56,19 @@ def network_of(
     # what torch has is not to change what is given away
     tensors = {name: t.clone().numpy() for name, t in module.state_dict().items()}
     return ImageNetwork(card, tensors)
+
+
+def compressed_network(seed: int = 0) -> ImageNetwork:
+    """Return a network whose weights share 4 values each; its biases are of 16 bits."""
+    network = network_of(seed=seed)
+    tensors, stored = dict(network.tensors), {}
+    for name, tensor in tensors.items():
+        if tensor.ndim > 1:
+            values = np.quantile(tensor, [0.1, 0.4, 0.6, 0.9]).astype(np.float32)
+            codes = np.searchsorted(values[1:], tensor).astype(np.uint8)
+            stored[name] = Coded(values, codes)
+            tensors[name] = stored[name].decoded
+        elif name.endswith("bias"):
+            stored[name] = tensor.astype(np.float16)
+            tensors[name] = stored[name].astype(np.float32)
+    return ImageNetwork(network.card, tensors, stored)

@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from types import FrameType
 
 from orangecontrib.imagemining import __version__
-from orangecontrib.imagemining.commands import cache, embed, networks, run, weights
+from orangecontrib.imagemining.commands import (
+    cache,
+    compress,
+    embed,
+    networks,
+    run,
+    weights,
+)
 from orangecontrib.imagemining.exceptions import (
     ImageMiningError,
     PatternError,
@@ -23,6 +30,7 @@ _COMMANDS = {
     "run": run,
     "embed": embed,
     "networks": networks,
+    "compress": compress,
     "weights": weights,
     "cache": cache,
     "serve": serve,

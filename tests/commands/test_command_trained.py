@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-from trained_networks import network_of
+from conftest import picture
+from trained_networks import compressed_network, network_of
 
 from orangecontrib.imagemining.__main__ import main
 from orangecontrib.imagemining.embedders.catalog import keep_network, kept_networks
+from orangecontrib.imagemining.weights.network_file import save_network
 
 Capture = pytest.CaptureFixture[str]
 
@@ -35,6 +37,26 @@ def test_kept_networks_are_listed_told_and_removed(capsys: Capture) -> None:
     assert kept_networks() == {}
     assert main(["networks", name, "--remove"]) == 2
     assert "No network" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "imnet"])
+def test_files_are_told_and_embedded_by(
+    tmp_path: Path, capsys: Capture, ending: str
+) -> None:
+    path = tmp_path / f"cells.{ending}"
+    save_network(compressed_network(), path)
+    assert main(["networks", str(path)]) == 0
+    assert "Classes:    a, b, c" in capsys.readouterr().out
+    images = tmp_path / "images"
+    images.mkdir()
+    picture(1).save(images / "1.png")
+    out = tmp_path / "vectors.npz"
+    assert main(["embed", str(images), "-n", str(path), "-o", str(out)]) == 0
+    assert "8 numbers each, by My cells (features)" in capsys.readouterr().out
+    assert kept_networks() == {}
+    path.write_bytes(path.read_bytes()[:-9])
+    assert main(["embed", str(images), "-n", str(path), "-o", str(out)]) == 1
+    assert "cut short" in capsys.readouterr().err
 
 
 def test_only_trained_networks_are_removed(capsys: Capture) -> None:

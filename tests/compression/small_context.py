@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from orangecontrib.imagemining.compression.course import Course
+from orangecontrib.imagemining.compression.judging import answers
 from orangecontrib.imagemining.compression.plan import CompressionPlan, Step
+from orangecontrib.imagemining.compression.working import Working
 from orangecontrib.imagemining.training.data import ImageSet
 from orangecontrib.imagemining.training.plan import Augmentation, Plan, Recipe
 from orangecontrib.imagemining.training.trainer import Trainer
@@ -62,9 +64,7 @@ def trained(architecture: str = "toy", options: tuple[Any, ...] = ()) -> ImageNe
         network=architecture,
         options=dict(options),
         start="nothing",
-        recipe=Recipe(
-            optimizer="adamw", learning_rate=0.02, batch=8, weight_decay=0.0
-        ),
+        recipe=Recipe(optimizer="adamw", learning_rate=0.02, batch=8, weight_decay=0.0),
         augmentation=Augmentation(mirror=False),
         size=(16, 16),
         batch=8,
@@ -117,6 +117,8 @@ def small_context(
     plan = replace(plan or CompressionPlan(), **QUICK)
     network = network or trained()
     images = toy_images(48 if with_images else 0)
+    if not labelled:
+        images = answers(Working(network), images, plan)
     course = Course(
         plan,
         network,

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from orangecontrib.imagemining.embedders import cards
 from orangecontrib.imagemining.embedders.cards import (
     Card,
     CardLayer,
@@ -19,6 +18,7 @@ from orangecontrib.imagemining.embedders.cards import (
     save_card,
 )
 from orangecontrib.imagemining.exceptions import FilesExistError, WeightsError
+from orangecontrib.imagemining.weights import cards
 
 CARD = Card(
     file="own.onnx",

@@ -126,7 +126,7 @@ def test_trained_network_from_its_file(
 ) -> None:
     network = made_up_network("toy", 32)
     name = network.name
-    path = tmp_path / "cells.safetensors"
+    path = tmp_path / "cells.imnet"
     save_network(network, path)
     specs = [
         EmbedderSpec(name, "features"),

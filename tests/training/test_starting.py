@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from small_trainings import CLASSES, RESNET, SQUEEZENET, images, train
+from torch.nn.utils import parametrize
 
 from orangecontrib.imagemining.exceptions import TrainingError, WeightsError
 from orangecontrib.imagemining.networks import create_network, network_names
@@ -213,6 +214,31 @@ def test_what_does_not_learn_is_as_in_prediction():
     training_mode(network, names)
     assert names == {"classifier.1"}
     assert not network.classifier[0].training
+
+
+class Doubled(torch.nn.Module):
+    """Computes weights of what is trained, and holds something itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("factor", torch.tensor(2.0))
+
+    def forward(self, original):
+        return self.factor * original
+
+
+def test_computed_weights_learn_as_their_layer():
+    plan = replace(RESNET, learns="head")
+    network = build_network("resnet_cifar", 3, RESNET.options)
+    for layer in (network.conv1, network.fc):
+        parametrize.register_parametrization(layer, "weight", Doubled())
+    learning = set_learning(network, parts_of(plan, 3), plan)
+    training_mode(network, learning)
+    learn = {name for name, each in network.named_parameters() if each.requires_grad}
+    assert learn == {"fc.bias", "fc.parametrizations.weight.original"}
+    assert network.fc.parametrizations.weight[0].training
+    assert not network.conv1.parametrizations.weight[0].training
+    assert not network.bn1.training
 
 
 def test_preprocess():

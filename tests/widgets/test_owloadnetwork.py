@@ -14,7 +14,7 @@ from AnyQt.QtGui import QDropEvent
 from conftest import picture
 from onnx import TensorProto, helper, numpy_helper, save_model
 from Orange.widgets.tests import base
-from trained_networks import network_of
+from trained_networks import compressed_network, network_of
 
 from orangecontrib.imagemining.embedders.cards import card_path, load_card
 from orangecontrib.imagemining.embedders.onnxexport import export_onnx
@@ -24,6 +24,7 @@ from orangecontrib.imagemining.weights.network_file import save_network
 from orangecontrib.imagemining.widgets import owloadnetwork
 from orangecontrib.imagemining.widgets.owloadnetwork import OWLoadNetwork
 from orangecontrib.imagemining.widgets.utils.drop import LoadNetworkDropHandler
+from orangecontrib.imagemining.widgets.utils.networkfiles import megabytes
 
 _LONG = 60_000  # ms; a busy machine is no reason to fail
 
@@ -85,6 +86,26 @@ class TestOWLoadNetwork(base.WidgetTest):
         probabilities = model(data, model.Probs)
         self.assertEqual(probabilities.shape, (3, 3))
         np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-6)
+
+    def test_compressed(self) -> None:
+        path = self.home / "cells.imnet"
+        saved = compressed_network()
+        size = save_network(saved, path)
+        self.load(path)
+        network = self.get_output("Network")
+        self.assertEqual(network, saved)
+        self.assertEqual([*network.stored], [*saved.stored])
+        self.assertIsNotNone(self.get_output("Model"))
+        text = self.widget.info_label.text()
+        self.assertIn(f"File: {megabytes(size)}, compressed", text)
+        self.assertTrue(LoadNetworkDropHandler().canDropFile(str(path)))
+        self.assertIn("*.imnet", owloadnetwork._KINDS)
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 16
+        path.write_bytes(content)
+        self.load(path)
+        self.assertIn("is damaged", str(self.widget.Error.failed))
+        self.assertIsNone(self.get_output("Network"))
 
     def test_onnx_with_its_card(self) -> None:
         path = self.home / "cells.onnx"

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from AnyQt.QtWidgets import QMessageBox
 from Orange.widgets.tests import base
-from trained_networks import network_of
+from trained_networks import compressed_network, network_of
 
 from orangecontrib.imagemining.embedders.cards import card_path, load_card
 from orangecontrib.imagemining.embedders.catalog import name_of_file, network_from
@@ -20,6 +20,7 @@ from orangecontrib.imagemining.weights.network_file import (
 )
 from orangecontrib.imagemining.widgets import owsavenetwork
 from orangecontrib.imagemining.widgets.owsavenetwork import OWSaveNetwork
+from orangecontrib.imagemining.widgets.utils.networkfiles import megabytes
 
 _LONG = 60_000  # ms; a busy machine is no reason to fail
 _YES, _NO = QMessageBox.StandardButton.Yes, QMessageBox.StandardButton.No
@@ -45,7 +46,8 @@ class TestOWSaveNetwork(base.WidgetTest):
         if path is None:
             self.widget.bt_save.click()
         else:
-            kind = owsavenetwork._ONNX if path.suffix == ".onnx" else owsavenetwork._OWN
+            kinds = {suffix: kind for kind, suffix in owsavenetwork._SUFFIXES.items()}
+            kind = kinds[path.suffix]
             with patch.object(
                 OWSaveNetwork, "get_save_filename", return_value=(str(path), kind)
             ):
@@ -107,6 +109,50 @@ class TestOWSaveNetwork(base.WidgetTest):
         self.widget.filter = owsavenetwork._ONNX
         start = self.widget.initial_start_dir()
         self.assertEqual(os.path.basename(start), "a_b_ _c_.onnx")
+
+    def test_compressed_networks_are_measured_and_saved_as_such(self) -> None:
+        self.widget.filter = owsavenetwork._ONNX
+        self.send_signal(self.widget.Inputs.network, compressed_network())
+        self.assertIn("being measured", self.widget.network_label.text())
+        self.assertTrue(self.widget.bt_save.isEnabled())
+        self.finish()
+        start = self.widget.initial_start_dir()
+        self.assertEqual(os.path.basename(start), "My cells.imnet")
+        path = self.home / "cells.imnet"
+        self.save(path)
+        size = megabytes(path.stat().st_size)
+        text = self.widget.network_label.text()
+        self.assertIn(f"Compressed: {size} as .imnet, ", text)
+        self.assertIn(f"Saved cells.imnet, {size}.", self.widget.info_label.text())
+        loaded = load_network_file(path)
+        self.assertEqual(loaded, compressed_network())
+        self.assertEqual([*loaded.stored], [*compressed_network().stored])
+        # the other kinds stay possible, and the file that was chosen is kept to
+        self.save(self.path)
+        self.assertEqual(load_network_file(self.path), compressed_network())
+        self.assertEqual(self.widget.default_valid_filter(), owsavenetwork._OWN)
+        self.send(self.network)
+        self.assertNotIn("Compressed", self.widget.network_label.text())
+
+    def test_compressed_is_not_the_default_for_others(self) -> None:
+        self.widget.filter = owsavenetwork._COMPRESSED
+        self.send(self.network)
+        self.assertEqual(self.widget.default_valid_filter(), owsavenetwork._OWN)
+        self.assertIn(owsavenetwork._COMPRESSED, self.widget.valid_filters())
+
+    def test_measuring_can_be_ended(self) -> None:
+        def slow(network, state):  # type: ignore[no-untyped-def]
+            while not state.is_interruption_requested():
+                pass
+
+        with patch.object(owsavenetwork, "run_measure", slow):
+            self.send_signal(self.widget.Inputs.network, compressed_network())
+            self.widget.cancel_button.click()
+            self.assertIn("Compressed: yes", self.widget.network_label.text())
+            self.assertIn("Nothing saved yet", self.widget.info_label.text())
+            self.send_signal(self.widget.Inputs.network, compressed_network())
+            self.save(self.home / "cells.imnet")
+        self.assertEqual(self.files(), ["cells.imnet"])
 
     # what is there already ---------------------------------------------------
 

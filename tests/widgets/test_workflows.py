@@ -199,12 +199,14 @@ def test_workflow_names_no_place_of_one_computer(path: Path) -> None:
 def test_widgets_are_found_with_icons_and_help(registry: WidgetRegistry) -> None:
     ours = [w for w in registry.widgets() if w.project_name == "Orange3-ImageMining"]
     assert sorted(w.name for w in ours) == [
+        "Compress Network",
         "Evaluate Networks",
         "Image Embedding",
         "Image Grid",
         "Image Viewer",
         "Import Images",
         "Load Network",
+        "Network Info",
         "Save Images",
         "Save Network",
         "Train Network",

@@ -11,7 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orangecontrib.imagemining.commands.names import card_named, check_name
+from orangecontrib.imagemining.commands.names import (
+    card_named,
+    check_name,
+    network_named,
+)
 from orangecontrib.imagemining.commands.serveroptions import fill_server, server_of
 from orangecontrib.imagemining.commands.skipped import skipped_file
 from orangecontrib.imagemining.commands.talking import meter, rate, say, warn, working
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
     from orangecontrib.imagemining.embedders.engines.choice import EngineChoice
     from orangecontrib.imagemining.specs import Weights
+    from orangecontrib.imagemining.weights.image_network import ImageNetwork
 
 __all__ = ["DESCRIPTION", "HELP", "fill", "run"]
 
@@ -78,7 +83,8 @@ def _fill_network(group: Any) -> None:
         "--network",
         default="squeezenet1_1",
         metavar="NAME",
-        help="as `orange-imagemining networks` lists them (default: %(default)s)",
+        help="as `orange-imagemining networks` lists them, or a file that Save Network"
+        " wrote, .safetensors or .imnet (default: %(default)s)",
     )
     group.add_argument(
         "-l",
@@ -246,10 +252,13 @@ class _Job:
         self.out: Path = options.out
         self.quiet: bool = options.quiet
         self.server = ""
+        self.network: str = options.network
+        self.held: ImageNetwork | None = None  # of a file: found while it is held
 
     def run(self) -> int:
         # all that can be wrong is looked at before what takes long
-        card = card_named(self.options.network)
+        self.network, self.held = network_named(self.options.network)
+        card = card_named(self.network)
         spec = self._spec(card)
         self._check_places()
         self.server = server_of(self.options)
@@ -273,11 +282,9 @@ class _Job:
         check_name(f"layer of {card.title}", layer, names)
         check_name("engine", options.engine, [AUTO, *ENGINES])
         views = int(options.views) if options.views.isdecimal() else options.views
-        spec = EmbedderSpec(
-            options.network, layer, views, options.fit, options.precision
-        )
+        spec = EmbedderSpec(self.network, layer, views, options.fit, options.precision)
         check_spec(spec)
-        if options.classes and not knows_imagenet(options.network):
+        if options.classes and not knows_imagenet(self.network):
             raise UnknownNameError(f"{card.title} does not tell ImageNet's classes")
         return spec
 
@@ -299,7 +306,7 @@ class _Job:
     def _bring_weights(self, card: Weights) -> None:
         from orangecontrib.imagemining.weights import WEIGHTS, fetch, is_here
 
-        name = self.options.network
+        name = self.network
         if name not in WEIGHTS or is_here(card):
             return
         if not self.options.download:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orangecontrib.imagemining.exceptions import UnknownNameError
 
 if TYPE_CHECKING:
     from orangecontrib.imagemining.specs import Weights
+    from orangecontrib.imagemining.weights.image_network import ImageNetwork
 
-__all__ = ["card_named", "check_name"]
+__all__ = ["card_named", "check_name", "network_named"]
 
 
 def check_name(what: str, name: str, known: Iterable[str], where: str = "") -> None:
@@ -71,3 +73,32 @@ def card_named(network: str) -> Weights:
         everything = "All of them: orange-imagemining networks"
         check_name("network", network, network_names(), everything)
     return card_of(network)
+
+
+def network_named(network: str) -> tuple[str, ImageNetwork | None]:
+    """Return the name of a network that may be told by its file.
+
+    Parameters
+    ----------
+    network
+        A name, which is returned as it is, or a file that Save Network wrote.
+
+    Returns
+    -------
+    The name, and what was in the file: under that name it is found as long as the
+    object lives.
+
+    Raises
+    ------
+    WeightsError
+        If the file cannot be read, or is damaged.
+    """
+    from orangecontrib.imagemining.weights.network_file import NETWORK_SUFFIXES
+
+    if not network.lower().endswith(NETWORK_SUFFIXES):
+        return network, None
+    from orangecontrib.imagemining.embedders.catalog import lend_network
+    from orangecontrib.imagemining.weights.network_file import load_network_file
+
+    held = load_network_file(Path(network))
+    return lend_network(held), held

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from orangecontrib.imagemining.commands.names import card_named
+from orangecontrib.imagemining.commands.names import card_named, network_named
 from orangecontrib.imagemining.commands.talking import mb, say, warn
 
 if TYPE_CHECKING:
@@ -25,7 +25,10 @@ DESCRIPTION = (
 def fill(parser: argparse.ArgumentParser) -> None:
     """Give the command's parser its arguments."""
     parser.add_argument(
-        "name", nargs="?", metavar="NAME", help="only this one, in full"
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="only this one, in full; also a file that Save Network wrote",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
@@ -48,11 +51,12 @@ def run(options: argparse.Namespace) -> int:
     if options.remove:
         return _remove(options.name)
     if options.name is not None:
-        card = card_named(options.name)
+        name, _held = network_named(options.name)
+        card = card_named(name)
         if options.json:
-            say(json.dumps(_as_dict(options.name, card), indent=2, ensure_ascii=False))
+            say(json.dumps(_as_dict(name, card), indent=2, ensure_ascii=False))
         else:
-            _tell_all(options.name, card)
+            _tell_all(name, card)
         return 0
     cards: dict[str, Weights] = {}
     for name in (*network_names(), *kept_networks()):

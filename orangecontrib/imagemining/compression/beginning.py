@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import torch
 from torch import nn
 
 from orangecontrib.imagemining.compression.tasks import Apprentice
 from orangecontrib.imagemining.networks import Network
+from orangecontrib.imagemining.specs import Preprocess
 from orangecontrib.imagemining.training.plan import Recipe
 from orangecontrib.imagemining.training.starting import build_network
 from orangecontrib.imagemining.weights.image_network import ImageNetwork, NetworkCard
 
-__all__ = ["as_image_network", "fresh_network", "in_words", "recipe_from_nothing"]
+__all__ = [
+    "as_image_network",
+    "fresh_network",
+    "in_words",
+    "recipe_from_nothing",
+    "see_as",
+]
 
 
 def fresh_network(card: NetworkCard, seed: int) -> Network:
@@ -50,6 +58,40 @@ def recipe_from_nothing(network: nn.Module, rate: float | None) -> Recipe:
         clip=None if normalises else 1.0,
         auxiliary=0.0,
     )
+
+
+def see_as(network: nn.Module, own: Preprocess, other: Preprocess) -> None:
+    """Have a network take images as they are normalised for another one.
+
+    What differs, order of colours, means and scales, goes into the first convolution:
+    there it is the same linear map, except where zeros are put around the image, and of
+    the means only if the convolution has biases.
+
+    Parameters
+    ----------
+    network
+        Is changed.
+    own
+        What its weights were trained on.
+    other
+        What it is to get.
+    """
+    first = next(
+        each
+        for each in network.modules()
+        if isinstance(each, nn.Conv2d) and each.in_channels == 3
+    )
+    with torch.no_grad():
+        weight = first.weight.detach().clone()
+        for place, colour in enumerate(own.channels):
+            at = other.channels.index(colour)
+            # x_own = factor x_other + shift
+            factor = own.scale * other.std[at] / (other.scale * own.std[place])
+            mean = own.scale * other.mean[at] / other.scale
+            shift = (mean - own.mean[place]) / own.std[place]
+            first.weight[:, at] = weight[:, place] * factor
+            if first.bias is not None:
+                first.bias += shift * weight[:, place].sum(dim=(1, 2))
 
 
 def in_words(task: Apprentice, n_images: int, parts: Iterable[str] = ()) -> str:

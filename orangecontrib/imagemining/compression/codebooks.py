@@ -2,7 +2,7 @@
 
 On a line each cluster is an interval, so numbers are sorted once, and each round of
 Lloyd's algorithm is a search for the intervals' ends and differences of running sums.
-More than 4 million numbers are counted in 65,536 bins of equal width instead, each with
+More than a million numbers are counted in 65,536 bins of equal width instead, each with
 the exact mean of what is in it: no bin is then divided between clusters, and little
 memory is needed. Numbers are assigned to the codebook one by one in any case.
 """
@@ -10,15 +10,16 @@ memory is needed. Numbers are assigned to the codebook one by one in any case.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["Codebook", "codebook_of", "thrifty_codebook_of"]
 
-_SORTED = 2**22  # so many numbers are sorted, more are counted in bins
+_SORTED = 2**20  # so many numbers are sorted, more are counted in bins
 _BINS = 2**16
-_CHUNK = 2**22
+_CHUNK = 2**18
 _ROUNDS = 300
 _THRIFTY_ROUNDS = 60
 
@@ -127,36 +128,28 @@ def thrifty_codebook_of(
     """
     points, _ = _points(numbers.reshape(-1), 0)
     values = _start(points, k, "linear", 0)
-    values[np.abs(values).argmin()] = 0.0
-    values = np.unique(values)
-    counts, _ = points.shares(_middles(values))
     borders = _middles(values)
     for _ in range(_THRIFTY_ROUNDS):
-        seen = counts + np.where(values == 0, zeros, 0)
-        there = (seen > 0) | (values == 0)
-        values, seen = values[there], np.maximum(seen[there], 1)
-        order = np.argsort(values, kind="stable")
-        values = values[order]
-        bits = np.log2(seen.sum() / seen[order])
-        values, borders = _envelope(values, price * bits)
         counts, sums = points.shares(borders)
-        means = np.where(values == 0, 0.0, sums / np.maximum(counts, 1))
-        moved = np.abs(np.where(counts > 0, means - values, 0.0)).max()
-        values = np.where((counts > 0) | (values == 0), means, values)
-        if moved <= 1e-6 * np.abs(values).max():
-            break
-    there = (counts > 0) | (values == 0)
-    if not there.all():
-        # their intervals are empty: what is below them ends where they do
-        borders = borders[there[1:]] if there[0] else borders[there[:-1]]
-        values = values[there]
-        borders = borders[: len(values) - 1]
+        at_zero = np.searchsorted(borders, 0.0, "right")
+        counts[at_zero] += zeros
+        there = counts > 0
+        there[at_zero] = True
+        counts = np.maximum(counts, 1)
+        before = values
+        values = sums / counts
+        values[at_zero] = 0.0
+        values, counts = values[there], counts[there]
+        values, borders = _envelope(values, price * np.log2(counts.sum() / counts))
+        if len(values) == len(before):
+            if np.abs(values - before).max() <= 1e-6 * np.abs(values).max():
+                break
+    if not (values == 0).any():
+        values[np.abs(values).argmin()] = 0.0
     return Codebook(values.astype(np.float32), borders)
 
 
-def _points(
-    numbers: NDArray[np.float32], k: int
-) -> tuple[_Points, _Numbers | None]:
+def _points(numbers: NDArray[np.float32], k: int) -> tuple[_Points, _Numbers | None]:
     """Return the points, and the kinds of numbers where there are at most k."""
     if len(numbers) <= _SORTED:
         at = np.sort(numbers)
@@ -186,6 +179,7 @@ def _start(points: _Points, k: int, start: str, seed: int) -> _Numbers:
     n = int(points.counts[-1])
     if start == "linear":
         return np.unique(np.linspace(points.at[0], points.at[-1], k))
+    ranks: NDArray[Any]
     if start == "density":
         ranks = (np.arange(k) + 0.5) * n / k
     else:

@@ -78,7 +78,7 @@ class Context(Protocol):
         """
 
     def judge(self, working: Working, most: int | None = None) -> Evaluation:
-        """Evaluate on the validation images, on the first `most` of them.
+        """Evaluate on the validation images, on `most` of them, evenly spread.
 
         Raises
         ------

@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from orangecontrib.imagemining.compression.checks import n_epochs
+from orangecontrib.imagemining.compression.checks import n_epochs, words_of
 from orangecontrib.imagemining.compression.choosing import Goal
+from orangecontrib.imagemining.compression.judging import judge
 from orangecontrib.imagemining.compression.plan import (
     CompressionPlan,
     Step,
     plan_to_json,
 )
 from orangecontrib.imagemining.compression.results import Candidate
+from orangecontrib.imagemining.compression.tasks import Following
 from orangecontrib.imagemining.compression.tuning import Tuner, training_plan
 from orangecontrib.imagemining.compression.working import Working, packed_size
 from orangecontrib.imagemining.exceptions import TrainingError
 from orangecontrib.imagemining.networks import Network
 from orangecontrib.imagemining.specs import Progress, no_progress
-from orangecontrib.imagemining.training.arithmetic import Arithmetic
-from orangecontrib.imagemining.training.batches import Batches
 from orangecontrib.imagemining.training.callbacks import Callback
 from orangecontrib.imagemining.training.data import ImageSet
-from orangecontrib.imagemining.training.evaluation import Evaluation, evaluate
+from orangecontrib.imagemining.training.evaluation import Evaluation
 from orangecontrib.imagemining.training.history import History
 from orangecontrib.imagemining.training.plan import Recipe
 from orangecontrib.imagemining.training.starting import rebuilt
@@ -39,7 +38,7 @@ from orangecontrib.imagemining.training.task import Task
 from orangecontrib.imagemining.training.trainer import Trainer
 from orangecontrib.imagemining.weights.image_network import ImageNetwork, OnnxNetwork
 
-__all__ = ["Course", "Stopped", "answers", "no_images"]
+__all__ = ["Course", "Stopped"]
 
 _OWN = 0.2  # share of a step's progress that is not training, where it trains
 
@@ -55,6 +54,8 @@ class Course:
     ----------
     plan, given, images, validation, labelled
         As in `context.Context`.
+    about
+        Which images these are, in words, for the network's card.
     on_candidate
         Called with each candidate.
     stop
@@ -68,8 +69,9 @@ class Course:
     trail : candidates so far. Of those that cannot be the result any more, the
         networks are gone.
     notes : sentences for people.
-    safe : the smallest network so far that lost no more than the plan allows, to go on
+    safe : the last network so far that lost no more than the plan allows, to go on
         from; None without such a limit.
+    in_file : the network that a file of ONNX was made from, if any was.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Course:
         validation: ImageSet,
         *,
         labelled: bool = True,
+        about: str = "",
         on_candidate: Callable[[Candidate], None] | None = None,
         stop: Callable[[], bool] | None = None,
         progress: Progress = no_progress,
@@ -92,12 +95,14 @@ class Course:
         self.trail: list[Candidate] = []
         self.notes: list[str] = []
         self.safe: Working | None = None
-        self.safe_bytes = math.inf
+        self.in_file: ImageNetwork | None = None
         self.goal = Goal(plan)
+        self._about = f" With {about}." if about else ""
         self._on_candidate = on_candidate
         self._stop = stop
         self._progress = progress
         self._begun = time.perf_counter()
+        self._created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._teacher: Network | None = None
         self._step = 0
         self._what = ""
@@ -203,19 +208,20 @@ class Course:
         if not len(images):
             raise TrainingError("There are no images to judge by")
         if most is not None and most < len(images):
-            images = images.subset(range(most))
-        return self._judged(working, images)
+            # spread: tables are often sorted by class
+            images = images.subset(np.linspace(0, len(images) - 1, most).astype(int))
+        return self._seen(working, images)[0]
 
     def offer(self, working: Working, what: str) -> Candidate:
         """Note the network as it is; see `context.Context`."""
-        accuracy = loss = math.nan
+        accuracy = loss = top5 = math.nan
         if len(self.validation):
-            judged = self.judge(working)
-            accuracy, loss = judged.accuracy, judged.loss
+            found, top5 = self._seen(working, self.validation)
+            accuracy, loss = found.accuracy, found.loss
         network = (
             self.given
             if not self._step
-            else working.image_network(**self._card(working, accuracy, loss))
+            else working.image_network(**self.card_of(working, accuracy, loss))
         )
         candidate = Candidate(
             self._step,
@@ -230,11 +236,11 @@ class Course:
             loss,
             self.seconds,
             network,
+            top5,
         )
         self._add(candidate)
         if self.goal.is_within(candidate, self.trail[0]):
-            if candidate.n_bytes <= self.safe_bytes:
-                self.safe, self.safe_bytes = working.copy(), candidate.n_bytes
+            self.safe = working.copy()
         self._after_offer()
         return candidate
 
@@ -256,6 +262,33 @@ class Course:
         self._after_offer()
         return candidate
 
+    def is_noted(self, working: Working) -> bool:
+        """Tell whether the network as it is has been noted last, in this step."""
+        last = self.trail[-1]
+        if last.step != self._step or not isinstance(last.network, ImageNetwork):
+            return False
+        now = working.image_network()
+        return (
+            now.stored.keys() == last.network.stored.keys()
+            and now.tensors.keys() == last.network.tensors.keys()
+            and all(
+                np.array_equal(value, last.network.tensors[name])
+                for name, value in now.tensors.items()
+            )
+        )
+
+    def before_loss(self) -> Working | None:
+        """Return a network to go on from if the last one lost more than it may."""
+        last = self.trail[-1]
+        if self.safe is None or self.goal.is_within(last, self.trail[0]):
+            return None
+        lost = 100 * (self.trail[0].accuracy - last.accuracy)
+        self.note(
+            f"Step {last.step}, {last.what}, lost {lost:.3g} points of accuracy; what"
+            " follows went on from what was there before"
+        )
+        return self.safe.copy()
+
     def note(self, text: str) -> None:
         """Tell people something, once."""
         if text not in self.notes:
@@ -272,30 +305,17 @@ class Course:
         """Return what fine-tuning learns: labels, the given network's answers, both."""
         if self.labelled and not self.plan.distil:
             return None
-        from orangecontrib.imagemining.compression.tasks import Following
+        return Following(
+            self.teacher(), self.plan.gamma, self.plan.temperature, self.labelled
+        )
 
-        gamma = self.plan.gamma if self.labelled else 1.0
-        return Following(self.teacher(), gamma, self.plan.temperature)
+    def _seen(self, working: Working, images: ImageSet) -> tuple[Evaluation, float]:
+        return judge(working, images, self.plan, lambda *_: self._tell("Judging"))
 
-    def _judged(self, working: Working, images: ImageSet) -> Evaluation:
-        plan = training_plan(working, self.plan, 1)
-        arithmetic = Arithmetic(plan)
-        network: Any = working.network.eval()
-        try:
-            return evaluate(
-                network.to(arithmetic.device),
-                images,
-                plan,
-                working.card.preprocess,
-                len(working.card.classes),
-                arithmetic,
-                progress=lambda *_: self._tell("Judging"),
-            )
-        finally:
-            network.to("cpu")
-
-    def _card(self, working: Working, accuracy: float, loss: float) -> dict[str, Any]:
-        """Return what the card of a network is to say that was compressed."""
+    def card_of(
+        self, working: Working, accuracy: float = math.nan, loss: float = math.nan
+    ) -> dict[str, Any]:
+        """Return the fields of its card that tell how a network was compressed."""
         card = self.given.card
         figures = {"accuracy": accuracy, "validation_loss": loss}
         if self.trail:
@@ -304,14 +324,18 @@ class Course:
         if not len(self.validation):
             figures = {}
         end = ", compressed"
+        steps = "; ".join(words_of(each) for each in self.plan.steps[: self._step])
+        done = f"Compressed from {card.title}.{self._about} {steps}"
         return {
             "title": card.title.removesuffix(end) + end,
             "recipe": {
-                "compression": plan_to_json(self.plan),
+                "compression": plan_to_json(self.plan, short=True),
                 "training": card.recipe.get("training", dict(card.recipe)),
             },
             "start": self.given.name,
             "figures": {k: v for k, v in figures.items() if math.isfinite(v)},
+            "created": self._created,
+            "notes": "\n".join(filter(None, (card.notes, done))),
         }
 
     def _add(self, candidate: Candidate) -> None:
@@ -347,7 +371,8 @@ class Course:
 
     def _time_over(self) -> None:
         self.note(
-            f"The {self.plan.minutes:g} minutes are over: nothing was trained after them"
+            f"The {self.plan.minutes:g} minutes are over; nothing was trained after"
+            " them"
         )
 
 
@@ -360,40 +385,3 @@ class _StopWhen(Callback):
     def on_step(self, trainer: Trainer) -> None:
         if self.asked():
             trainer.stop("Stopped as asked")
-
-
-def no_images(network: ImageNetwork) -> ImageSet:
-    """Return an empty set of images for a network."""
-    height, width = network.card.preprocess.size
-    return ImageSet.from_arrays(
-        np.zeros((0, height, width, 3), np.uint8), np.zeros(0, np.int64)
-    )
-
-
-def answers(
-    network: Network,
-    images: ImageSet,
-    given: ImageNetwork,
-    plan: CompressionPlan,
-    progress: Progress = no_progress,
-) -> ImageSet:
-    """Return images with a network's own answers as labels.
-
-    Parameters
-    ----------
-    network
-        On the processor, in evaluation mode; a copy is used elsewhere.
-    images
-        Their labels do not matter.
-    given
-        The same network with its card.
-    plan
-        Where and in which batches it computes.
-    progress
-        What it raises ends the work.
-    """
-    if not len(images):
-        return images
-    how = training_plan(Working.__new__(Working), plan, 1) if False else None
-    del how
-    raise NotImplementedError

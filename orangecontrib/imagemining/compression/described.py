@@ -21,7 +21,7 @@ class LayerInfo:
     ----------
     name : of its module; of a sum and the like, of the module in which it happens.
     kind : "convolution", "fully connected", "normalisation", "pooling", "mean",
-        "sum", "side by side", or "other".
+        "sum", "concatenation", "training only" or "other".
     detail : what more there is to say, such as "3×3, step 2".
     activation : what is applied to its output, such as "ReLU"; "" for nothing.
     shape : of its weights, as (filters, channels, height, width); () for none.

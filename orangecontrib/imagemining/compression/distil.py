@@ -8,13 +8,19 @@ from orangecontrib.imagemining.compression.beginning import (
     as_image_network,
     in_words,
     recipe_from_nothing,
+    see_as,
 )
 from orangecontrib.imagemining.compression.context import Context
 from orangecontrib.imagemining.compression.plan import Distil
 from orangecontrib.imagemining.compression.tasks import Apprentice
 from orangecontrib.imagemining.compression.working import Working
 from orangecontrib.imagemining.exceptions import TrainingError, UnknownNameError
-from orangecontrib.imagemining.training.inputs import architecture_of, options_of
+from orangecontrib.imagemining.specs import Preprocess
+from orangecontrib.imagemining.training.inputs import (
+    architecture_of,
+    options_of,
+    preprocess_of,
+)
 from orangecontrib.imagemining.training.plan import Plan
 from orangecontrib.imagemining.training.starting import Started, start_network
 from orangecontrib.imagemining.weights.image_network import NetworkCard
@@ -65,6 +71,13 @@ def run(step: Distil, working: Working, context: Context) -> None:
     )
     before = working.image_network().n_parameters
     card = student_card(plan, started, working.card)
+    own = preprocess_of(plan)
+    if step.start == "published" and not _alike(own, card.preprocess):
+        see_as(started.network, own, card.preprocess)
+        context.note(
+            f"{step.network} was published for images that are normalised otherwise;"
+            " its first layer was changed so that it takes those of the given network"
+        )
     student = as_image_network(started.network, card)
     context.note(
         f"{card.architecture} with {student.n_parameters:,} numbers learns the answers"
@@ -72,12 +85,6 @@ def run(step: Distil, working: Working, context: Context) -> None:
     )
     if student.n_parameters >= before:
         context.note("The student is not smaller than the network that it follows")
-    if step.start == "published" and not _sees_alike(plan, card):
-        context.note(
-            f"The published weights of {step.network} were trained on images that were"
-            " normalised otherwise than those of the given network, which the student"
-            " gets, too; its training has to make up for that"
-        )
     working.rebuild(student)
     fresh = step.start == "nothing"
     context.tune(
@@ -89,7 +96,8 @@ def run(step: Distil, working: Working, context: Context) -> None:
         if fresh
         else None,
     )
-    context.note(in_words(task, len(context.images)))
+    if task.losses.means():  # time may be over before it began
+        context.note(in_words(task, len(context.images)))
 
 
 def student_card(plan: Plan, started: Started, card: NetworkCard) -> NetworkCard:
@@ -121,10 +129,7 @@ def _plan(step: Distil, seed: int) -> Plan:
     )
 
 
-def _sees_alike(plan: Plan, card: NetworkCard) -> bool:
-    """Tell whether published weights are of images normalised as a card says."""
-    from orangecontrib.imagemining.training.inputs import preprocess_of
-
-    own, given = preprocess_of(plan), card.preprocess
+def _alike(first: Preprocess, second: Preprocess) -> bool:
+    """Tell whether images are normalised alike."""
     names = ("mean", "std", "scale", "channels")
-    return all(getattr(own, name, None) == getattr(given, name, None) for name in names)
+    return all(getattr(first, name) == getattr(second, name) for name in names)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -62,7 +63,8 @@ class Masked(Form):
     def forward(self, original: Tensor) -> Tensor:
         """Return the weights with zeros."""
         assert self.mask is not None
-        return original * self.mask
+        # a product would leave −0 of what was negative, a sign that costs a bit
+        return torch.where(self.mask, original, 0.0)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
         """Return the weights as they are."""

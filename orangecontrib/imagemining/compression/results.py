@@ -5,6 +5,7 @@ Without torch, so that widgets can show it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from orangecontrib.imagemining.weights.image_network import AnyNetwork
@@ -56,6 +57,8 @@ class Candidate:
     loss : cross-entropy, likewise.
     seconds : that it took from the beginning.
     network : that is it; None where it is not kept any more.
+    top5 : share of the validation images whose class is among the five likeliest; NaN
+        with fewer than six classes, or if it is not known.
     """
 
     step: int
@@ -65,7 +68,8 @@ class Candidate:
     accuracy: float
     loss: float
     seconds: float
-    network: AnyNetwork | None = None
+    network: AnyNetwork | None = field(default=None, repr=False)
+    top5: float = math.nan
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +85,7 @@ class Compressed:
     notes : what people should know, in sentences: a target that was not reached, what
         was left out, why it stopped.
     labelled : whether accuracies are of labels; otherwise of the answers before.
+    bytes_before : of the network's numbers as they were, most of them of 32 bits.
     """
 
     network: AnyNetwork
@@ -89,8 +94,14 @@ class Compressed:
     layers: list[LayerReport]
     notes: list[str] = field(default_factory=list)
     labelled: bool = True
+    bytes_before: int = 0
 
     @property
     def ratio(self) -> float:
-        """How many times smaller the file is than the network's 32-bit numbers."""
-        return self.trail[0].n_bytes / self.trail[self.chosen].n_bytes
+        """How many times smaller the file is than the network's numbers were."""
+        return self.ratio_of(self.trail[self.chosen])
+
+    def ratio_of(self, candidate: Candidate) -> float:
+        """Return how many times smaller a candidate is than the numbers were."""
+        before = self.bytes_before or self.trail[0].n_bytes
+        return before / candidate.n_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
@@ -11,7 +12,7 @@ from orangecontrib.imagemining.compression.working import Working
 from orangecontrib.imagemining.specs import Progress, no_progress
 from orangecontrib.imagemining.training.callbacks import Callback
 from orangecontrib.imagemining.training.data import ImageSet
-from orangecontrib.imagemining.training.history import History
+from orangecontrib.imagemining.training.history import Epoch, History
 from orangecontrib.imagemining.training.plan import Plan
 from orangecontrib.imagemining.training.results import Trained
 from orangecontrib.imagemining.training.starting import Started
@@ -43,6 +44,8 @@ def training_plan(working: Working, plan: CompressionPlan, epochs: int) -> Plan:
 
 class Tuner(Trainer):
     """Trains a working network in place; the best on validation stays.
+
+    If no epoch was better than the beginning, the numbers are as they were.
 
     Parameters
     ----------
@@ -78,6 +81,15 @@ class Tuner(Trainer):
         )
         self.working = working
         self.others = list(others)
+        self._merit_before = (-math.inf, -math.inf)
+
+    def prepare(self) -> None:
+        """Make ready as every training, and judge what is there."""
+        super().prepare()
+        self.best = self.copied_state()
+        if self.validation_images is not None:
+            judged = self.evaluate()
+            self._merit_before = (judged.accuracy, -judged.loss)
 
     def begin(self) -> Started:
         """Return the network as it is, with its forms."""
@@ -89,11 +101,17 @@ class Tuner(Trainer):
 
     def trained(self) -> Trained:
         """Put the best numbers in place."""
-        if self.best is not None:
-            self.network.load_state_dict(self.best)
+        assert self.best is not None
+        self.network.load_state_dict(self.best)
         self.network.to("cpu")
         self.network.eval()
         return Trained(self.working.image_network(), self.history)
+
+    def _keep_if_best(self, epoch: Epoch) -> None:
+        if epoch.is_validated and self.history.best is None:
+            if epoch.merit <= self._merit_before:
+                return
+        super()._keep_if_best(epoch)
 
 
 def tune(

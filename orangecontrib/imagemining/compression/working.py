@@ -16,9 +16,8 @@ from orangecontrib.imagemining.compression.forms import Form
 from orangecontrib.imagemining.networks import Network
 from orangecontrib.imagemining.training.starting import rebuilt
 from orangecontrib.imagemining.weights.coded import Coded
+from orangecontrib.imagemining.weights.compressed_file import compressed_size
 from orangecontrib.imagemining.weights.image_network import ImageNetwork, NetworkCard
-from orangecontrib.imagemining.weights.network_json import card_to_json
-from orangecontrib.imagemining.weights.packed.container import write_container
 
 __all__ = ["Working", "is_weighted"]
 
@@ -68,6 +67,17 @@ class Working:
         """Return another one that can be changed by itself."""
         other = copy.copy(self)
         other.network = copy.deepcopy(self.network)
+        for module in other.network.modules():
+            if parametrize.is_parametrized(module):
+                # torch's copies share the class that has the property "weight", and
+                # lose it when it is removed from one of them
+                own = type(module)
+                rest = {
+                    name: value
+                    for name, value in vars(own).items()
+                    if name not in ("__dict__", "__weakref__")
+                }
+                module.__class__ = type(own.__name__, own.__bases__, rest)
         return other
 
     @property
@@ -152,8 +162,4 @@ class Working:
 
 def packed_size(network: ImageNetwork) -> int:
     """Return how many bytes a network's compressed file has, really coded."""
-    return len(
-        write_container(
-            card_to_json(network.card), {**network.tensors, **network.stored}
-        )
-    )
+    return compressed_size(network)

@@ -18,3 +18,10 @@ from orangecontrib.imagemining.networks._registry import network_names as networ
 from orangecontrib.imagemining.networks._registry import (
     register_network as register_network,
 )
+from orangecontrib.imagemining.networks._reshaped import Factorised as Factorised
+from orangecontrib.imagemining.networks._reshaped import (
+    is_factorisable as is_factorisable,
+)
+from orangecontrib.imagemining.networks._reshaped import (
+    reshaped_option as reshaped_option,
+)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from orangecontrib.imagemining.exceptions import UnknownNameError
+from orangecontrib.imagemining.networks._reshaped import build_reshaped
 
 if TYPE_CHECKING:
     from orangecontrib.imagemining.networks._base import Network
@@ -36,23 +37,31 @@ def network_names() -> list[str]:
     return sorted(_BUILDERS)
 
 
-def create_network(name: str, **options: object) -> Network:
+def create_network(name: str, reshaped: object = None, **options: object) -> Network:
     """Build the network `name` with fresh weights.
 
     Parameters
     ----------
     name
         One of `network_names()`.
+    reshaped
+        Shapes of modules that have lost filters or became two; see
+        `_reshaped.build_reshaped`. None: all are as designed.
     options
         What its builder takes, at least ``num_classes``.
 
     Raises
     ------
     UnknownNameError
-        If there is no such network.
+        If there is no such network, or it has not the modules that are told.
+    ValueError
+        If it cannot be given these shapes.
     """
     if name not in _BUILDERS:
         raise UnknownNameError(
             f"There is no network '{name}'; known are {', '.join(network_names())}"
         )
-    return _BUILDERS[name](**options)
+    build = _BUILDERS[name]
+    if reshaped is None:
+        return build(**options)
+    return build_reshaped(lambda: build(**options), reshaped)

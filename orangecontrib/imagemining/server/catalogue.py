@@ -34,7 +34,7 @@ from orangecontrib.imagemining.specs import (
 from orangecontrib.imagemining.weights import WEIGHTS, fetch, is_here
 from orangecontrib.imagemining.weights.image_network import ImageNetwork
 from orangecontrib.imagemining.weights.network_file import (
-    NETWORK_SUFFIX,
+    NETWORK_SUFFIXES,
     load_network_file,
 )
 
@@ -83,8 +83,8 @@ class Catalogue:
     ----------
     names
         Which; weights that are not here are fetched. Also files of own networks, .onnx
-        with their card beside them, and of trained ones, .safetensors. Without any: all
-        that are here.
+        with their card beside them, and of trained ones, .safetensors or .imnet.
+        Without any: all that are here.
 
     Raises
     ------
@@ -158,7 +158,7 @@ class Catalogue:
 
     def _name_of(self, name: str) -> str:
         """Return a network's name, which may be told by its file."""
-        if name.endswith(NETWORK_SUFFIX):
+        if name.endswith(NETWORK_SUFFIXES):
             network = load_network_file(Path(name))
             self._held.append(network)
             return lend_network(network)

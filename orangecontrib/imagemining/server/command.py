@@ -42,7 +42,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
         default="",
         metavar="NAME,NAME",
         help="those offered, loaded at the start and fetched if need be; also files of"
-        " networks, .onnx or .safetensors (default: all that are here)",
+        " networks, .onnx, .safetensors or .imnet (default: all that are here)",
     )
     add(
         "--device",

@@ -427,4 +427,9 @@ def _tensors(network: ImageNetwork) -> dict[str, Tensor]:
 
 
 def _shown(options: Mapping[str, object]) -> str:
-    return ", ".join(f"{key}={value!r}" for key, value in options.items()) or "these"
+    told = (
+        # the shapes of all layers are for programs
+        key if key == "reshaped" else f"{key}={value!r}"
+        for key, value in options.items()
+    )
+    return ", ".join(told) or "these"

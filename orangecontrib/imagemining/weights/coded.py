@@ -34,7 +34,7 @@ class Coded:
     @property
     def decoded(self) -> NDArray[np.float32]:
         """The tensor, float32."""
-        tensor = self.values[self.codes]
+        tensor = np.asarray(self.values[self.codes])  # also without axes
         if self.scales is None:
             return tensor
         shape = (-1,) + (1,) * (tensor.ndim - 1)

@@ -1,7 +1,8 @@
 """Trained networks as files: safetensors with a card.
 
 Any program that reads safetensors reads the numbers; what else is to be known of the
-network is JSON in the file's metadata. The format is described for other programs in
+network is JSON in the file's metadata. Compressed networks (`compressed_file`) are read
+and written by the same functions. The format is described for other programs in
 ``doc/network-files.md``; keep that page up to date.
 """
 
@@ -20,24 +21,35 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from orangecontrib.imagemining.exceptions import FilesExistError, WeightsError
+from orangecontrib.imagemining.exceptions import WeightsError
 from orangecontrib.imagemining.specs import Progress, no_progress
+from orangecontrib.imagemining.weights.compressed_file import (
+    COMPRESSED_SUFFIX,
+    is_compressed_file,
+    load_compressed,
+    read_compressed_head,
+    save_compressed,
+)
 from orangecontrib.imagemining.weights.folders import raise_disk_error, write_parts
-from orangecontrib.imagemining.weights.image_network import ImageNetwork, NetworkCard
+from orangecontrib.imagemining.weights.image_network import ImageNetwork
+from orangecontrib.imagemining.weights.network_head import (
+    NetworkHead,
+    check_place,
+    check_shapes,
+    damaged,
+    no_number,
+    without_doubles,
+)
 from orangecontrib.imagemining.weights.network_json import (
     card_from_json,
     card_to_json,
 )
-from orangecontrib.imagemining.weights.tensors import (
-    Tensors,
-    fitted,
-    known_networks,
-    shapes_of,
-)
+from orangecontrib.imagemining.weights.tensors import Tensors
 
 __all__ = [
     "NETWORK_FORMAT",
     "NETWORK_SUFFIX",
+    "NETWORK_SUFFIXES",
     "NETWORK_VERSION",
     "NetworkHead",
     "load_network_file",
@@ -48,6 +60,8 @@ __all__ = [
 NETWORK_FORMAT = "Orange3-ImageMining network"
 NETWORK_VERSION = 1
 NETWORK_SUFFIX = ".safetensors"
+#: Endings of all files that `load_network_file` reads.
+NETWORK_SUFFIXES = (NETWORK_SUFFIX, COMPRESSED_SUFFIX)
 
 #: How numbers are stored: each as it is. Other ways are for versions to come.
 _PLAIN = "plain"
@@ -56,28 +70,7 @@ _NAMES = {dtype: name for name, dtype in _TYPES.items()}
 _MAX_HEADER = 16 * 2**20  # bytes; those of the largest networks have 200,000
 _MAX_TENSORS = 100_000
 _MAX_AXES = 8
-_OF_NO_SHAPE = {"dropout", "last_relu"}  # options that change no tensor
 _CHUNK = 16 * 2**20
-
-
-@dataclass(frozen=True)
-class NetworkHead:
-    """What a network's file tells without its numbers being read.
-
-    Attributes
-    ----------
-    card : what has to be known of the network.
-    sha256 : `ImageNetwork.sha256`, as the file tells it; only reading all proves it.
-    name : of the network among all networks.
-    n_parameters : how many numbers, counters of batches left out.
-    n_bytes : size of the file.
-    """
-
-    card: NetworkCard
-    sha256: str
-    name: str
-    n_parameters: int
-    n_bytes: int
 
 
 @dataclass(frozen=True)
@@ -98,7 +91,8 @@ def save_network(
 ) -> int:
     """Write a network to a file and return how many bytes it has.
 
-    The same network gives the same bytes.
+    The same network gives the same bytes. A name that ends in ``.imnet`` asks for the
+    compressed format.
 
     Parameters
     ----------
@@ -119,10 +113,9 @@ def save_network(
         If it cannot be written, or the network holds other numbers than float32 and
         int64, or numbers that are none.
     """
-    if path.is_dir():
-        raise FilesExistError(f"{path} is a folder; choose another name")
-    if os.path.lexists(path) and not replace:
-        raise FilesExistError(f"{path} is there already")
+    check_place(path, replace)
+    if path.suffix.lower() == COMPRESSED_SUFFIX:
+        return save_compressed(network, path, replace, progress)
     places = _placed(network.tensors)
     header = _header(network, places)
     try:
@@ -151,6 +144,8 @@ def load_network_file(path: Path, progress: Progress = no_progress) -> ImageNetw
         If it cannot be read, is no file of a network, is damaged, or comes from a later
         version of this add-on.
     """
+    if is_compressed_file(path):
+        return load_compressed(path, progress)
     try:
         with open(path, "rb") as stream:
             head, places = _read_header(path, stream)
@@ -168,8 +163,8 @@ def load_network_file(path: Path, progress: Progress = no_progress) -> ImageNetw
     network = ImageNetwork(head.card, tensors)
     progress(0.95, f"Checking {path.name}")
     if network.sha256 != head.sha256:
-        raise WeightsError(_damaged(path, "its checksum is not the one it tells"))
-    _check_shapes(path, network)
+        raise WeightsError(damaged(path.name, "its checksum is not the one it tells"))
+    check_shapes(path, network)
     progress(1)
     return network
 
@@ -182,6 +177,8 @@ def read_head(path: Path) -> NetworkHead:
     WeightsError
         As for `load_network_file`.
     """
+    if is_compressed_file(path):
+        return read_compressed_head(path)
     try:
         with open(path, "rb") as stream:
             return _read_header(path, stream)[0]
@@ -272,10 +269,10 @@ def _read_header(path: Path, stream: BinaryIO) -> tuple[NetworkHead, dict[str, _
         )
     text = stream.read(length)
     if len(text) < length:
-        raise WeightsError(_damaged(path, "it is cut short"))
+        raise WeightsError(damaged(path.name, "it is cut short"))
     try:
         content = json.loads(
-            text, object_pairs_hook=_without_doubles, parse_constant=_no_number
+            text, object_pairs_hook=without_doubles, parse_constant=no_number
         )
         if not isinstance(content, dict):
             raise ValueError("its header is no list of tensors")
@@ -289,23 +286,23 @@ def _read_header(path: Path, stream: BinaryIO) -> tuple[NetworkHead, dict[str, _
         card = card_from_json(
             json.loads(
                 card_text,
-                object_pairs_hook=_without_doubles,
-                parse_constant=_no_number,
+                object_pairs_hook=without_doubles,
+                parse_constant=no_number,
             )
         )
         digest = metadata["sha256"]
         if not isinstance(digest, str) or len(digest) != 64:
             raise ValueError("its checksum is none")
     except RecursionError as ex:
-        raise WeightsError(_damaged(path, "its card is nested too deep")) from ex
+        raise WeightsError(damaged(path.name, "its card is nested too deep")) from ex
     except KeyError as ex:
-        raise WeightsError(_damaged(path, f"{ex} is missing")) from ex
+        raise WeightsError(damaged(path.name, f"{ex} is missing")) from ex
     except (ValueError, TypeError, AttributeError, OverflowError) as ex:
-        raise WeightsError(_damaged(path, str(ex))) from ex
+        raise WeightsError(damaged(path.name, str(ex))) from ex
     end = max((place.end for place in places.values()), default=0)
     if size != 8 + length + end:
         what = "it is cut short" if size < 8 + length + end else "it is too long"
-        raise WeightsError(_damaged(path, what))
+        raise WeightsError(damaged(path.name, what))
     n_parameters = sum(
         math.prod(place.shape) for place in places.values() if place.dtype.kind == "f"
     )
@@ -377,36 +374,10 @@ def _read_content(
         progress(0.9 * start / total, f"Reading {path.name}")
         n = stream.readinto(view[start : start + _CHUNK])  # type: ignore[attr-defined]
         if not n:
-            raise WeightsError(_damaged(path, "it is cut short"))
+            raise WeightsError(damaged(path.name, "it is cut short"))
         start += n
     return content
 
 
-def _check_shapes(path: Path, network: ImageNetwork) -> None:
-    card = network.card
-    if set(card.options) - _OF_NO_SHAPE or card.architecture not in known_networks():
-        return
-    shapes = shapes_of(card.architecture, len(card.classes))
-    try:
-        fitted(network.tensors, card.architecture, shapes)
-    except WeightsError as ex:
-        raise WeightsError(_damaged(path, str(ex))) from ex
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise ValueError("it tells the same thing twice")
-    return content
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number")
-
-
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf8")).hexdigest()
-
-
-def _damaged(path: Path, reason: str) -> str:
-    return f"{path.name} is damaged ({reason}). Get the file again, or save it anew"

@@ -60,7 +60,7 @@ class OWLoadNetwork(OWWidget, ConcurrentWidgetMixin):
     description = "Load a trained network from a file, to predict or embed by it."
     icon = "icons/LoadNetwork.svg"
     priority = 195
-    keywords = "open, read, safetensors, onnx, trained network, model, weights, file"
+    keywords = "open, read, safetensors, imnet, onnx, trained network, model, weights"
 
     class Outputs:
         network = Output("Network", AnyNetwork, auto_summary=False)

@@ -18,17 +18,22 @@ from orangecontrib.imagemining.exceptions import ImageMiningError
 from orangecontrib.imagemining.weights.image_network import AnyNetwork, OnnxNetwork
 from orangecontrib.imagemining.widgets.utils.forms import NoteLabel, button
 from orangecontrib.imagemining.widgets.utils.networkfiles import (
+    Measured,
     Saved,
     describe_network,
+    is_compressed,
     is_onnx,
     megabytes,
+    run_measure,
     run_save,
     signature,
     written_by,
 )
 
 _OWN = "Network with its card (*.safetensors)"
+_COMPRESSED = "Compressed network with its card (*.imnet)"
 _ONNX = "ONNX, for other programs (*.onnx)"
+_SUFFIXES = {_OWN: ".safetensors", _COMPRESSED: ".imnet", _ONNX: ".onnx"}
 
 
 class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
@@ -36,13 +41,13 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
     description = "Save a trained network to a file, also for other programs."
     icon = "icons/SaveNetwork.svg"
     priority = 190
-    keywords = "export, write, safetensors, onnx, trained network, model, weights"
+    keywords = "export, write, safetensors, imnet, onnx, trained network, model"
 
     class Inputs:
         network = Input("Network", AnyNetwork, auto_summary=False)
 
     settings_version = 1
-    filters = [_OWN, _ONNX]
+    filters = [_OWN, _COMPRESSED, _ONNX]
 
     class Warning(OWSaveBase.Warning):
         exists = Msg("Not saved: {} is there already. Press Save to decide.")
@@ -56,10 +61,12 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
         ConcurrentWidgetMixin.__init__(self)
         self._asked = False  # the dialog has asked about the file
         self._automatic = False
+        self._saving = False
+        self._measured: Measured | None = None
         #: What was saved by this widget, and what then stood there.
         self._own: dict[Path, tuple[int, int] | None] = {}
         self.network_label, self.info_label = NoteLabel(), NoteLabel()
-        for label, n_lines in ((self.network_label, 5), (self.info_label, 2)):
+        for label, n_lines in ((self.network_label, 6), (self.info_label, 2)):
             # as high as its longest text, so that the window keeps its size
             label.setMinimumHeight(n_lines * self.fontMetrics().lineSpacing() + 2)
             label.setAlignment(Qt.AlignmentFlag.AlignTop)
@@ -81,12 +88,20 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
             items = describe_network(self.data)
             names = ("Name", "Network", "Classes", "Size")
             lines = [f"{name}: {items[name]}" for name in names if name in items]
+            if is_compressed(self.data):
+                lines.append(f"Compressed: {self._size_text()}")
             self.network_label.setText("\n".join(lines))
         self._show_buttons()
 
+    def _size_text(self) -> str:
+        if self._measured is not None:
+            return self._measured.words
+        is_measuring = self.task is not None and not self._saving
+        return "its size is being measured…" if is_measuring else "yes"
+
     def _show_buttons(self) -> None:
         self.cancel_button.setEnabled(self.task is not None)
-        self.bt_save.setEnabled(self.data is not None and self.task is None)
+        self.bt_save.setEnabled(self.data is not None and not self._saving)
 
     @classmethod
     def get_filters(cls) -> list[str]:
@@ -97,19 +112,25 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
 
     def default_valid_filter(self) -> str:
         valid = self.valid_filters()
+        if not self.filename and len(valid) > 1:
+            if is_compressed(self.data):
+                return _COMPRESSED
+            if self.filter == _COMPRESSED:  # of no use for this network
+                return _OWN
         return self.filter if self.filter in valid else valid[0]
 
     def initial_start_dir(self) -> str:
         if self.filename or self.data is None:
             return str(super().initial_start_dir())
         name = re.sub(r'[\\/:*?"<>|\x00-\x1f]+', "_", self.data.title).strip(" .")
-        suffix = ".onnx" if self.default_valid_filter() == _ONNX else ".safetensors"
+        suffix = _SUFFIXES[self.default_valid_filter()]
         folder = self.last_dir or os.path.expanduser("~")
         return os.path.join(folder, f"{name[:80] or 'network'}{suffix}")
 
     @Inputs.network
     def set_network(self, network: AnyNetwork | None) -> None:
         self.cancel()  # a file is written whole or not at all
+        self._saving, self._measured = False, None
         self.data = network
         self.info_label.setText("Nothing saved yet.")
         self._automatic = True
@@ -117,6 +138,8 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
             self.on_new_input()
         finally:
             self._automatic = False
+        if is_compressed(network) and not self._saving:
+            self.start(run_measure, network)
         self._show_network()
 
     def save_file_as(self) -> None:
@@ -144,7 +167,8 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
             return
         self.info_label.setText(f"Saving {path.name}…")
         self.start(run_save, self.data, path)
-        self._show_buttons()
+        self._saving = True
+        self._show_network()
 
     def _may_replace(self, path: Path, chosen: Path) -> bool:
         """Tell whether nothing of the user's is lost that was not asked about."""
@@ -166,23 +190,33 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
 
     def _on_cancel(self) -> None:
         self.cancel()
-        self.info_label.setText("Cancelled. Nothing was saved.")
-        self._show_buttons()
+        if self._saving:
+            self._saving = False
+            self.info_label.setText("Cancelled. Nothing was saved.")
+        self.setStatusMessage("")
+        self._show_network()
 
-    def on_done(self, result: Saved) -> None:
+    def on_done(self, result: Saved | Measured) -> None:
+        self.setStatusMessage("")
+        if isinstance(result, Measured):
+            self._measured = result
+            self._show_network()
+            return
+        self._saving = False
         for path in written_by(result.path):
             self._own[path] = signature(path)
         card = " and its card" if is_onnx(result.path) else ""
         self.info_label.setText(
             f"Saved {result.path.name}{card}, {megabytes(result.n_bytes)}."
         )
-        self.setStatusMessage("")
         self._show_buttons()
 
     def on_exception(self, ex: Exception) -> None:
-        self.info_label.setText("Nothing was saved.")
         self.setStatusMessage("")
-        self._show_buttons()
+        if self._saving:
+            self._saving = False
+            self.info_label.setText("Nothing was saved.")
+        self._show_network()
         if not isinstance(ex, ImageMiningError):
             raise ex
         self.Error.failed(ex)
@@ -193,6 +227,8 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
 
     def send_report(self) -> None:
         items = describe_network(self.data) if self.data is not None else {}
+        if self._measured is not None:
+            items["Compressed"] = self._measured.words
         self.report_items("Network", [*items.items()])
         self.report_items(
             "File", [("Name", self.filename), ("Result", self.info_label.text())]

@@ -12,7 +12,8 @@ from orangecontrib.imagemining.networks import (
     create_network,
     without_numbers,
 )
-from orangecontrib.imagemining.specs import Layer, Preprocess
+from orangecontrib.imagemining.networks.portable import PORTABLE_OUTPUTS, Portable
+from orangecontrib.imagemining.specs import Layer
 from orangecontrib.imagemining.weights.image_network import ImageNetwork, NetworkCard
 
 __all__ = [
@@ -23,9 +24,6 @@ __all__ = [
     "layers_of",
     "on_meta",
 ]
-
-#: What `Portable` returns, in this order.
-PORTABLE_OUTPUTS = ("logits", "probabilities", "features")
 
 
 def on_meta(card: NetworkCard, **options: Any) -> Network:
@@ -127,51 +125,3 @@ def _check(network: ImageNetwork, module: Network) -> None:
             f" {card.architecture}: '{name}' has {found.get(name, 'none')}, where"
             f" {wanted.get(name, 'none')} are wanted"
         )
-
-
-class Portable(torch.nn.Module):
-    """A network for other programs: plain RGB pixels in, `PORTABLE_OUTPUTS` out.
-
-    It takes (n, 3, height, width) float32 of 0–255 in the order red, green, blue;
-    whatever its weights ask for beyond the size is done inside.
-
-    Parameters
-    ----------
-    network
-        With its numbers.
-    preprocess
-        What its weights ask for.
-    """
-
-    mean: torch.Tensor
-    std: torch.Tensor
-    columns: torch.Tensor
-
-    def __init__(self, network: Network, preprocess: Preprocess) -> None:
-        super().__init__()
-        self.network = network
-        self.scale = preprocess.scale
-        self.turns_colours = preprocess.channels == "BGR"
-        self.swaps = preprocess.swapped_columns is not None
-        columns = list(range(preprocess.size[1]))
-        if preprocess.swapped_columns is not None:
-            first, second = preprocess.swapped_columns
-            columns[first], columns[second] = second, first
-        shape = (1, 3, 1, 1)
-        for name, value in {
-            "mean": torch.tensor(preprocess.mean, dtype=torch.float32).reshape(shape),
-            "std": torch.tensor(preprocess.std, dtype=torch.float32).reshape(shape),
-            "columns": torch.tensor(columns),
-        }.items():
-            self.register_buffer(name, value, False)
-
-    def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        x = image
-        if self.turns_colours:
-            x = torch.cat([x[:, 2:], x[:, 1:2], x[:, :1]], dim=1)
-        if self.swaps:
-            x = x.index_select(3, self.columns)
-        x = (x * self.scale - self.mean) / self.std
-        vectors = self.network.embed(x, ["logits", "features"])
-        probabilities = torch.softmax(vectors["logits"], dim=1)
-        return vectors["logits"], probabilities, vectors["features"]

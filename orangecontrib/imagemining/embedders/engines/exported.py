@@ -7,15 +7,12 @@ written last, so that a file without one, or another than the note tells, is mad
 from __future__ import annotations
 
 import hashlib
-import inspect
-import io
 import json
 import logging
 import os
 import re
 import tempfile
 import threading
-import warnings
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -51,7 +48,6 @@ _log = logging.getLogger(__name__)
 
 _FORMAT = 1  # to be raised when networks are exported otherwise
 _LEAST_COSINE = 0.99999
-_OPSET = 17  # what torch 2.2 can write, and all that reads ONNX today can read
 _N_TRAINED = 8  # files of trained networks that are kept
 _MOST_ERROR = 1e-4  # of a number, as a share of the vector's largest
 _INPUT = "pixels"
@@ -195,28 +191,15 @@ def as_onnx(
     """
     import torch
 
-    buffer = io.BytesIO()
-    with torch.no_grad(), warnings.catch_warnings():
-        # of the exporter that is no longer the first choice, and of sizes it fixes
-        warnings.simplefilter("ignore")
+    from orangecontrib.imagemining.networks.portable import onnx_content
+
+    with torch.no_grad():
         expected = [vector.numpy() for vector in module(example)]
-        # the exporter of old needs no other package; it was the only one until 2.5
-        old = inspect.signature(torch.onnx.export).parameters
-        options: dict[str, Any] = {"dynamo": False} if "dynamo" in old else {}
-        try:
-            torch.onnx.export(
-                module,
-                (example,),
-                buffer,  # type: ignore[arg-type]  # which it takes, if not told so
-                input_names=[name],
-                output_names=list(outputs),
-                dynamic_axes={each: {0: "n"} for each in (name, *outputs)},
-                opset_version=_OPSET,
-                **options,
-            )
-        except Exception as ex:  # torch raises whatever it likes
-            raise ExportError(f"PyTorch cannot export {network} ({_line(ex)})") from ex
-    return buffer.getvalue(), dict(zip(outputs, expected, strict=True))
+    try:
+        content = onnx_content(module, example, name, outputs)
+    except Exception as ex:  # torch raises whatever it likes
+        raise ExportError(f"PyTorch cannot export {network} ({_line(ex)})") from ex
+    return content, dict(zip(outputs, expected, strict=True))
 
 
 def compare(

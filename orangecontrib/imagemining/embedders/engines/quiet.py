@@ -7,28 +7,12 @@ this add-on does may leave the computer unasked.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
+from orangecontrib.imagemining.weights.quiet import onnxruntime
+
 __all__ = ["onnxruntime", "openvino"]
-
-
-def onnxruntime() -> Any:
-    """Return the package onnxruntime, which reports nothing.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed, or does not work.
-    """
-    # looked at when the package is loaded; a user may have set it already
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime as package
-
-    # another add-on may have loaded it before
-    package.disable_telemetry_events()
-    return package
 
 
 def openvino() -> Any:

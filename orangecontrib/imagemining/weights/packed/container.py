@@ -1,84 +1,76 @@
-"""The file of a compressed network.
+"""The file of a compressed network, as ``doc/network-files.md`` describes it.
 
 All numbers are little-endian::
 
     0   8 bytes   "OIMCNET" and a zero
     8   uint16    version of the format, 1
     10  uint16    0
-    12  3 uint32  lengths of the three parts that follow
-    24            header: JSON, deflated (zlib)
+    12  4 uint32  lengths of the four parts that follow
+    28            header: JSON, deflated (zlib)
                   tables: frequencies of symbols, see `tables`
+                  plain: bytes as they are
                   codes: all symbols, see `rans`
     -4  uint32    CRC-32 of everything before
 
 The header holds the card and, of each tensor in order, name, shape and form. "coded"
 tensors have a codebook of `k` values, perhaps a scale for each filter, and a code an
-entry; others are numbers of a type. Floating-point numbers are cut into their bytes,
-lowest first, and each place's bytes coded for themselves, since signs and exponents
-repeat and the rest does not. Codebooks and scales of all tensors stand together; so do
-tensors of fewer than 4,096 numbers of one type. Groups of symbols follow one another:
-first these bytes, then the codes of the tensors. Each has a table of its own, or, where
-a table would not pay, the mark that all symbols are as likely.
+entry; others are numbers of a type. Numbers are cut into their bytes, lowest first, and
+each place's bytes are a group of symbols for themselves, since signs and exponents
+repeat and the rest does not. Codebooks of all tensors stand together, as differences to
+the value before; so do scales and small tensors of one type. Behind them come groups of
+the tensors' codes. Each group has a table of its own. Where that would not pay, bytes
+stand in the plain part, and codes have a table by which all are as likely.
 
 Nothing in such a file is executed.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orangecontrib.imagemining.exceptions import WeightsError
+from orangecontrib.imagemining.specs import Progress, no_progress
 from orangecontrib.imagemining.weights.coded import Coded
+from orangecontrib.imagemining.weights.network_head import damaged
+from orangecontrib.imagemining.weights.packed.header import (
+    SMALL,
+    TYPES,
+    Entry,
+    Header,
+    header_bytes,
+    read_header,
+)
 from orangecontrib.imagemining.weights.packed.rans import (
     PRECISION,
+    count,
     decode,
     encode,
     frequencies,
 )
-from orangecontrib.imagemining.weights.packed.tables import read_tables, write_tables
+from orangecontrib.imagemining.weights.packed.tables import (
+    bits_of_table,
+    read_tables,
+    write_tables,
+)
 
-__all__ = ["VERSION", "read_container", "write_container"]
+__all__ = ["container_parts", "read_container", "write_container"]
 
-VERSION = 1
-
-_MAGIC = b"OIMCNET\0"
-_HEAD = struct.Struct("<8sHH3I")
-_FORMAT = "Orange3-ImageMining compressed network"
-_NONE = np.zeros(0, np.uint16)
-_SMALL = 4096
-_MOST_VALUES = 4096
-_MOST_HEADER = 16 * 2**20
-_MOST_NUMBERS = 2**29  # of a network: VGG-19 has 2 ** 27
-_TYPES = ("float32", "float16", "int64", "int8")
+_CODED = "coded"
+_TOP = np.uint32(1 << 31)
 
 Stored = Mapping[str, "NDArray[Any] | Coded"]
+_Pool = tuple[str, list[Entry]]
 
 
-@dataclass(frozen=True)
-class _Entry:
-    """What the header says of a tensor."""
-
-    name: str
-    shape: tuple[int, ...]
-    form: str
-    k: int = 0
-    scaled: bool = False
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-
-def write_container(card: Mapping[str, Any], tensors: Stored) -> bytes:
+def write_container(
+    card: Mapping[str, Any], tensors: Stored, progress: Progress = no_progress
+) -> bytes:
     """Return card and tensors as the content of a file.
 
     Parameters
@@ -87,233 +79,263 @@ def write_container(card: Mapping[str, Any], tensors: Stored) -> bytes:
         What JSON can hold.
     tensors
         Arrays of float32, float16, int64 or int8, and coded ones, by name.
+    progress
+        Told how much is done.
 
     Raises
     ------
     ValueError
-        If a tensor is of another type, or a code has no value.
+        If a tensor is of another type, a code has no value, or there is more of
+        something than is read.
     """
+    return b"".join(container_parts(card, tensors, progress))
+
+
+def container_parts(
+    card: Mapping[str, Any], tensors: Stored, progress: Progress = no_progress
+) -> list[bytes]:
+    """Return the content of `write_container` in pieces, to spare memory."""
     entries = [_entry(name, tensor) for name, tensor in tensors.items()]
-    groups: list[NDArray[Any]] = [
-        plane
-        for form, members in _pools(entries)
-        for plane in _planes(np.concatenate(list(_numbers(members, tensors))), form)
-    ]
-    groups += [t.codes.ravel() for t in tensors.values() if isinstance(t, Coded)]
+    groups: list[NDArray[Any]] = []
     rows: list[NDArray[np.int64]] = []
-    kept: list[tuple[int, NDArray[np.int64]]] = []
-    for symbols, alphabet in zip(groups, _alphabets(entries), strict=True):
-        row = _uniform(alphabet)
+    kept: list[int] = []  # which groups have tables of their own
+    plain: list[bytes] = []
+    n_groups = 0
+    for symbols, alphabet in _groups(entries, tensors):
+        progress(0.2 * len(rows) / (len(rows) + 4))
+        row = uniform = _uniform(alphabet)
         if len(symbols):
-            table = frequencies(np.bincount(symbols, minlength=alphabet))
-            saved = _bits(symbols, row) - _bits(symbols, table)
-            if saved > 8 * len(write_tables([table])):
-                row = table
-                kept.append((len(rows), table))
-        rows.append(row)
-    header = {
-        "format": _FORMAT,
-        "card": dict(card),
-        "tensors": [[e.name, e.shape, e.form, e.k, e.scaled] for e in entries],
-        "tables": [place for place, _ in kept],
-    }
-    parts = [
-        zlib.compress(json.dumps(header, separators=(",", ":")).encode(), 9),
-        write_tables([table for _, table in kept]),
-        encode(np.concatenate([_NONE, *groups]), *_layout(rows, map(len, groups))),
-    ]
-    content = _HEAD.pack(_MAGIC, VERSION, 0, *map(len, parts)) + b"".join(parts)
-    return content + struct.pack("<I", zlib.crc32(content))
+            counts = count(symbols, alphabet)
+            row = min((uniform, *_own_tables(counts)), key=lambda t: _cost(counts, t))
+            if row is not uniform:
+                kept.append(n_groups)
+        n_groups += 1
+        if n_groups <= _n_planes(entries) and row is uniform:
+            plain.append(symbols.tobytes())
+        else:
+            groups.append(symbols)
+            rows.append(row)
+    own = [row for row in rows if not np.array_equal(row, _uniform(len(row)))]
+    codes = encode(groups, rows, lambda part, text="": progress(0.2 + 0.8 * part, text))
+    tables = write_tables(own)
+    lengths = (len(tables), sum(map(len, plain)), len(codes))
+    parts = [header_bytes(card, entries, kept, lengths), tables, *plain, codes]
+    total = 0
+    for part in parts:
+        total = zlib.crc32(part, total)
+    return [*parts, struct.pack("<I", total)]
 
 
 def read_container(
-    content: bytes,
+    content: bytes | memoryview,
+    progress: Progress = no_progress,
+    name: str = "The file",
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any] | Coded]]:
     """Return card and tensors of a file.
+
+    Parameters
+    ----------
+    content
+        The whole file.
+    progress
+        Told how much is done.
+    name
+        What the file is called in messages.
 
     Raises
     ------
     WeightsError
         If it is another file, damaged, cut short, or from a later version.
     """
-    if len(content) < _HEAD.size + 4 or content[:8] != _MAGIC:
-        raise WeightsError("This is no compressed network, or its beginning is damaged")
-    _, version, _, *lengths = _HEAD.unpack_from(content)
-    if version != VERSION:
-        raise WeightsError(
-            f"The compressed network is of version {version} of its format, and this"
-            f" program reads version {VERSION}; bring the program up to date"
-        )
-    if _HEAD.size + sum(lengths) + 4 != len(content):
-        raise WeightsError(
-            f"The compressed network is damaged or cut short: {len(content):,} bytes,"
-            f" where its beginning promises {_HEAD.size + sum(lengths) + 4:,}"
-        )
-    if struct.unpack("<I", content[-4:])[0] != zlib.crc32(memoryview(content)[:-4]):
-        raise WeightsError("The compressed network is damaged: its checksum is another")
-    data = memoryview(content)[_HEAD.size : -4]
-    parts = []
-    for length in lengths:
-        parts.append(data[:length])
-        data = data[length:]
-    card, entries, kept = _read_header(parts[0])
-    alphabets = _alphabets(entries)
-    if any(place >= len(alphabets) for place in kept):
-        raise WeightsError("The file is damaged: it has tables of nothing")
-    rows = [_uniform(alphabet) for alphabet in alphabets]
-    tables = read_tables(parts[1], [alphabets[place] for place in kept])
-    for place, table in zip(kept, tables, strict=True):
-        rows[place] = table
-    sizes = _sizes(entries)
-    symbols = decode(parts[2], sum(sizes), *_layout(rows, sizes))
-    ends = np.cumsum(sizes)
-    groups = iter(np.split(symbols, ends[:-1]) if sizes else [])
-    return card, _tensors(entries, groups)
+    header = read_header(content, len(content), name)
+    data = memoryview(content)
+    if struct.unpack("<I", data[-4:])[0] != zlib.crc32(data[:-4]):
+        raise WeightsError(damaged(name, "its checksum is another"))
+    try:
+        return header.card, _read(header, data, progress)
+    except (ValueError, OverflowError) as ex:
+        raise WeightsError(damaged(name, str(ex))) from ex
 
 
-def _entry(name: str, tensor: NDArray[Any] | Coded) -> _Entry:
+def _read(
+    header: Header, data: memoryview, progress: Progress
+) -> dict[str, NDArray[Any] | Coded]:
+    entries, kept = header.entries, set(header.kept)
+    tables_part, plain, codes = header.parts(data)
+    sizes, alphabets = _sizes(entries), _alphabets(entries)
+    n_planes = _n_planes(entries)
+    if len(kept) < len(header.kept) or max(kept, default=-1) >= len(sizes):
+        raise ValueError("it has tables of nothing")
+    own = iter(read_tables(tables_part, [alphabets[group] for group in sorted(kept)]))
+    here = [group for group in range(len(sizes)) if group in kept or group >= n_planes]
+    if sum(sizes[group] for group in {*range(n_planes)} - {*here}) != len(plain):
+        raise ValueError("its plain numbers are of another length")
+    found = iter(
+        decode(
+            codes,
+            [sizes[group] for group in here],
+            [next(own) if g in kept else _uniform(alphabets[g]) for g in here],
+            progress,
+        )
+    )
+    groups: list[NDArray[Any]] = []
+    for group, size in enumerate(sizes):
+        if group in kept or group >= n_planes:
+            groups.append(next(found))
+        else:
+            groups.append(np.frombuffer(plain[:size], np.uint8))
+            plain = plain[size:]
+    return _tensors(entries, groups)
+
+
+def _entry(name: str, tensor: NDArray[Any] | Coded) -> Entry:
     if not isinstance(tensor, Coded):
-        if str(tensor.dtype) not in _TYPES:
-            raise ValueError(f"'{name}' is of {tensor.dtype}, not {', '.join(_TYPES)}")
-        return _Entry(name, tensor.shape, str(tensor.dtype))
+        return Entry(name, tensor.shape, str(tensor.dtype))
     k = len(tensor.values)
-    if not 0 < k <= _MOST_VALUES or int(tensor.codes.max(initial=0)) >= k:
-        raise ValueError(f"'{name}' has codes without a value, or too many values")
-    return _Entry(name, tensor.shape, "coded", k, tensor.scales is not None)
+    if int(tensor.codes.max(initial=0)) >= k:
+        raise ValueError(f"'{name}' has codes without a value")
+    return Entry(name, tensor.shape, _CODED, k, tensor.scales is not None)
 
 
-def _pools(entries: list[_Entry]) -> list[tuple[str, list[_Entry]]]:
+def _pools(entries: list[Entry]) -> list[_Pool]:
     """Return which tensors' numbers stand together, and of which type they are."""
-    coded = [entry for entry in entries if entry.form == "coded"]
-    pools = [("float32", coded)] if coded else []
-    for form in _TYPES:
-        own = [entry for entry in entries if entry.form == form]
-        small = [entry for entry in own if entry.size < _SMALL]
+    coded = [entry for entry in entries if entry.form == _CODED]
+    pools = [(_CODED, coded)] if coded else []
+    for form in TYPES:
+        own = [e for e in entries if e.form == form or (e.scaled and form == TYPES[0])]
+        small = [e for e in own if e.scaled or e.size < SMALL]
         pools += [(form, small)] if small else []
-        pools += [(form, [entry]) for entry in own if entry.size >= _SMALL]
+        pools += [(form, [e]) for e in own if not e.scaled and e.size >= SMALL]
     return pools
 
 
-def _counts(entry: _Entry) -> list[int]:
-    """Return how many numbers of a tensor stand in its pool: values and scales, all."""
-    if entry.form != "coded":
-        return [entry.size]
-    return [entry.k, entry.shape[0] if entry.scaled else 0]
+def _dtype(form: str) -> np.dtype[Any]:
+    return np.dtype("<f4" if form == _CODED else form).newbyteorder("<")
 
 
-def _numbers(members: list[_Entry], tensors: Stored) -> Iterator[NDArray[Any]]:
-    for entry in members:
-        tensor = tensors[entry.name]
-        if isinstance(tensor, Coded):
-            yield tensor.values.astype("<f4", copy=False)
-            if tensor.scales is not None:
-                yield tensor.scales.astype("<f4", copy=False)
-        else:
-            yield np.ascontiguousarray(tensor).ravel()
+def _n_planes(entries: list[Entry]) -> int:
+    return sum(_dtype(form).itemsize for form, _ in _pools(entries))
 
 
-def _planes(numbers: NDArray[Any], form: str) -> list[NDArray[np.uint8]]:
-    """Return the lowest bytes of all numbers, the next ones, …"""
-    little = numbers.astype(np.dtype(form).newbyteorder("<"), copy=False)
-    return list(little.view(np.uint8).reshape(len(little), -1).T)
+def _count(form: str, entry: Entry) -> int:
+    """Return how many numbers of a tensor stand in a pool."""
+    if form == _CODED:
+        return entry.k
+    return entry.shape[0] if entry.form == _CODED else entry.size
 
 
-def _sizes(entries: list[_Entry]) -> list[int]:
+def _sizes(entries: list[Entry]) -> list[int]:
     """Return how many symbols each group has."""
     sizes = []
     for form, members in _pools(entries):
-        n = sum(sum(_counts(entry)) for entry in members)
-        sizes += [n] * np.dtype(form).itemsize
-    return sizes + [entry.size for entry in entries if entry.form == "coded"]
+        n = sum(_count(form, entry) for entry in members)
+        sizes += [n] * _dtype(form).itemsize
+    return sizes + [entry.size for entry in entries if entry.form == _CODED]
 
 
-def _alphabets(entries: list[_Entry]) -> list[int]:
-    planes = sum(np.dtype(form).itemsize for form, _ in _pools(entries))
-    return [256] * planes + [entry.k for entry in entries if entry.form == "coded"]
+def _alphabets(entries: list[Entry]) -> list[int]:
+    coded = [entry.k for entry in entries if entry.form == _CODED]
+    return [256] * _n_planes(entries) + coded
+
+
+def _groups(
+    entries: list[Entry], tensors: Stored
+) -> Iterator[tuple[NDArray[Any], int]]:
+    """Give all groups of symbols, with the number of kinds in each."""
+    for form, members in _pools(entries):
+        dtype = _dtype(form)
+        numbers = [_numbers(form, tensors[entry.name]) for entry in members]
+        whole = numbers[0] if len(numbers) == 1 else np.concatenate(numbers)
+        planes = whole.astype(dtype, copy=False).view(np.uint8)
+        for place in range(dtype.itemsize):
+            yield planes[place :: dtype.itemsize], 256
+    for entry in entries:
+        tensor = tensors[entry.name]
+        if isinstance(tensor, Coded):
+            yield tensor.codes.ravel(), entry.k
+
+
+def _numbers(form: str, tensor: NDArray[Any] | Coded) -> NDArray[Any]:
+    if not isinstance(tensor, Coded):
+        return np.ascontiguousarray(tensor).ravel()
+    if form == _CODED:
+        return _differences(tensor.values.astype("<f4", copy=False))
+    assert tensor.scales is not None
+    return tensor.scales.astype("<f4", copy=False)
+
+
+def _differences(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what is between values that stand in order: few bits.
+
+    Floating-point numbers are taken for whole ones in their own order: above 0 with the
+    first bit set, below with all bits turned round.
+    """
+    bits = np.ascontiguousarray(values).view("<u4").astype(np.uint32)
+    whole = np.where(bits & _TOP, ~bits, bits | _TOP)
+    between = np.diff(whole, prepend=np.uint32(0))
+    return between.astype("<u4").view("<f4")
+
+
+def _summed(between: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the values that `_differences` made this of."""
+    bits = np.ascontiguousarray(between).view(np.uint32)
+    whole = np.cumsum(bits, dtype=np.uint32)
+    return np.where(whole & _TOP, whole ^ _TOP, ~whole).view(np.float32)
 
 
 def _uniform(alphabet: int) -> NDArray[np.int64]:
     return frequencies(np.ones(alphabet, np.int64))
 
 
-def _bits(symbols: NDArray[Any], table: NDArray[np.int64]) -> float:
-    counts = np.bincount(symbols, minlength=len(table))
+def _own_tables(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Give tables for these counts: the exacter, the more bits they take themselves."""
+    used = counts[counts > 0]
+    least = float((used * np.log2(used.sum() / used)).sum())
+    if least + len(counts) > used.sum() * np.log2(len(counts)):
+        return  # even at a bit an entry none would pay
+    for precision in range(PRECISION, max(int(len(used) - 1).bit_length(), 4) - 1, -1):
+        yield frequencies(counts, precision)
+
+
+def _cost(counts: NDArray[np.int64], table: NDArray[np.int64]) -> float:
+    """Return how many bits symbols take with a table, and the table itself."""
     used = counts > 0
-    return float((counts[used] * (PRECISION - np.log2(table[used]))).sum())
-
-
-def _layout(
-    rows: list[NDArray[np.int64]], sizes: Iterable[int]
-) -> tuple[NDArray[np.int64], NDArray[np.uint16]]:
-    """Return the groups' tables as one array, and which of them holds where."""
-    tables = np.zeros((len(rows), max(map(len, rows), default=1)), np.int64)
-    for table, row in zip(tables, rows, strict=True):
-        table[: len(row)] = row
-    return tables, np.repeat(np.arange(len(rows), dtype=np.uint16), list(sizes))
-
-
-def _read_header(
-    part: memoryview,
-) -> tuple[dict[str, Any], list[_Entry], list[int]]:
-    try:
-        unpack = zlib.decompressobj()
-        header = json.loads(unpack.decompress(part, _MOST_HEADER))
-        if header["format"] != _FORMAT or not unpack.eof:
-            raise ValueError
-        entries = [
-            _Entry(str(name), tuple(map(int, shape)), str(form), int(k), bool(scaled))
-            for name, shape, form, k, scaled in header["tensors"]
-        ]
-        for entry in entries:
-            _check(entry)
-        card = dict(header["card"])
-        kept = [int(place) for place in header["tables"]]
-        if len({entry.name for entry in entries}) < len(entries) or min(kept + [0]) < 0:
-            raise ValueError
-    except (ValueError, KeyError, TypeError, RecursionError, zlib.error) as ex:
-        raise WeightsError(
-            "The compressed network is damaged: its header makes no sense"
-        ) from ex
-    if sum(entry.size for entry in entries) > _MOST_NUMBERS:
-        raise WeightsError("The compressed network has more numbers than are read here")
-    return card, entries, kept
-
-
-def _check(entry: _Entry) -> None:
-    if any(side < 0 for side in entry.shape) or len(entry.shape) > 8:
-        raise ValueError
-    if entry.form == "coded":
-        if not 0 < entry.k <= _MOST_VALUES or (entry.scaled and not entry.shape):
-            raise ValueError
-    elif entry.form not in _TYPES:
-        raise ValueError
+    bits = float((counts[used] * (PRECISION - np.log2(table[used]))).sum())
+    uniform = np.array_equal(table, _uniform(len(table)))
+    return bits if uniform else bits + bits_of_table(table)
 
 
 def _tensors(
-    entries: list[_Entry], groups: Iterator[NDArray[np.uint16]]
+    entries: list[Entry], groups: list[NDArray[Any]]
 ) -> dict[str, NDArray[Any] | Coded]:
-    numbers: dict[str, list[NDArray[Any]]] = {}
+    numbers: dict[tuple[str, bool], NDArray[Any]] = {}
     for form, members in _pools(entries):
-        dtype = np.dtype(form).newbyteorder("<")
-        planes = [next(groups).astype(np.uint8) for _ in range(dtype.itemsize)]
+        dtype = _dtype(form)
+        planes, groups = groups[: dtype.itemsize], groups[dtype.itemsize :]
+        together = np.empty((len(planes[0]), dtype.itemsize), np.uint8)
+        for place, plane in enumerate(planes):
+            together[:, place] = plane
         # in the machine's own order of bytes
-        whole = np.ascontiguousarray(np.stack(planes, 1)).view(dtype).ravel()
-        whole = whole.astype(np.dtype(form), copy=False)
+        whole = (
+            together.reshape(-1).view(dtype).astype(dtype.newbyteorder("="), copy=False)
+        )
         for entry in members:
-            parts = []
-            for count in _counts(entry):
-                parts.append(whole[:count].copy())
-                whole = whole[count:]
-            numbers[entry.name] = parts
+            n = _count(form, entry)
+            numbers[entry.name, form == _CODED] = whole[:n]
+            whole = whole[n:]
     tensors: dict[str, NDArray[Any] | Coded] = {}
+    codes = iter(groups)
     for entry in entries:
-        parts = numbers[entry.name]
-        if entry.form == "coded":
-            codes = next(groups).reshape(entry.shape)
-            scales = parts[1] if entry.scaled else None
-            tensors[entry.name] = Coded(
-                parts[0], codes.astype(np.uint8) if entry.k <= 256 else codes, scales
-            )
+        if entry.form == _CODED:
+            scales = numbers[entry.name, False].copy() if entry.scaled else None
+            values = _summed(numbers[entry.name, True])
+            tensors[entry.name] = Coded(values, _shaped(codes, entry), scales)
         else:
-            tensors[entry.name] = parts[0].reshape(entry.shape)
+            own = numbers[entry.name, False].reshape(entry.shape)
+            # small ones have an array of their own: others may be let go
+            tensors[entry.name] = own.copy() if entry.size < SMALL else own
     return tensors
+
+
+def _shaped(codes: Iterator[NDArray[Any]], entry: Entry) -> NDArray[Any]:
+    return next(codes).reshape(entry.shape)

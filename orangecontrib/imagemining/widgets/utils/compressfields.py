@@ -40,8 +40,8 @@ def _not(name: str, *values: object) -> Any:
     return lambda all_values: all_values[name] not in values
 
 
-def _epochs(tip: str) -> Field:
-    return Field("epochs", "Epochs", tip, kind="whole", most=100_000)
+def _epochs(tip: str, least: int = 0) -> Field:
+    return Field("epochs", "Epochs", tip, kind="whole", least=least, most=10_000)
 
 
 _AFTER = _epochs(
@@ -85,6 +85,14 @@ _TEMPERATURE = Field(
     least=0.05,
     most=100,
 )
+_RATE = Field(
+    "learning_rate",
+    "Learning rate from nothing",
+    "Where weights are fresh; for batches of 32 images",
+    least=1e-9,
+    most=1000,
+    optional="usual",
+)
 
 _FIELDS: Mapping[type[Step], tuple[Field, ...]] = {
     Prune: (
@@ -110,7 +118,7 @@ _FIELDS: Mapping[type[Step], tuple[Field, ...]] = {
             kind="whole",
             least=100,
             most=10**12,
-            optional="the share above holds",
+            optional="any",
         ),
         _ROUNDS,
         _AFTER,
@@ -158,7 +166,7 @@ _FIELDS: Mapping[type[Step], tuple[Field, ...]] = {
             kind="whole",
             least=2,
             most=8,
-            optional="as convolutions",
+            optional="the same",
         ),
         Field(
             "start",
@@ -170,6 +178,20 @@ _FIELDS: Mapping[type[Step], tuple[Field, ...]] = {
                 "density": "where most weights are",
                 "random": "at weights taken by chance",
             },
+        ),
+        Field(
+            "thrift",
+            "Thrift",
+            "Above 0, values that come often are preferred where others are hardly"
+            " nearer, which makes the file smaller: 3 costs hardly anything, 30 a lot",
+            most=1e6,
+        ),
+        Field(
+            "compensate",
+            "Errors made up for",
+            "The error of each weight is made up for by those that follow in its"
+            " filter, as far as some images show how; nothing is trained for it",
+            kind="flag",
         ),
         _epochs("How often the images are seen to train the shared values"),
     ),
@@ -226,7 +248,18 @@ _FIELDS: Mapping[type[Step], tuple[Field, ...]] = {
             "Layers whose weights stay as they are",
             {"ends": "first and last layer", "none": "no layer"},
         ),
-        _epochs("How often the images are seen"),
+        Field(
+            "start",
+            "Begins with",
+            "Where its weights begin",
+            {
+                "scheme": "what the scheme says",
+                "given": "the weights that are there",
+                "nothing": "nothing (fresh weights)",
+            },
+        ),
+        _RATE,
+        _epochs("How often the images are seen", least=1),
     ),
     Distil: (
         Field("network", "Network", "What is trained to answer as this one", {}),
@@ -239,10 +272,11 @@ _FIELDS: Mapping[type[Step], tuple[Field, ...]] = {
         _BETA,
         _GAMMA,
         _TEMPERATURE,
-        _epochs("How often the images are seen"),
+        _RATE,
+        _epochs("How often the images are seen", least=1),
     ),
-    Densify: (_epochs("How often the images are seen while they grow"),),
-    FineTune: (_epochs("How often the images are seen"),),
+    Densify: (_epochs("How often the images are seen while they grow", least=1),),
+    FineTune: (_epochs("How often the images are seen", least=1),),
     Int8: (
         Field(
             "images",

@@ -75,6 +75,7 @@ class CompressPlot(PlotWidget):
         item.getAxis("bottom").enableAutoSIPrefix(False)
         self.trail: Sequence[Candidate] = ()
         self.chosen: int | None = None
+        self.is_judged = False  # whether accuracies are known
         #: Lines are drawn, not focused; choosing by keys is the table's.
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.viewport().setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -132,17 +133,19 @@ class CompressPlot(PlotWidget):
             How large the file may be; None: any.
         """
         self.trail, self.chosen = trail, chosen
-        drawn = [place for place, each in enumerate(trail) if _has_place(each)]
-        x = [math.log10(trail[place].n_bytes) for place in drawn]
-        y = [100 * trail[place].accuracy for place in drawn]
+        # without any images, sizes alone are shown, on a line
+        self.is_judged = not all(math.isnan(each.accuracy) for each in trail)
+        self.getPlotItem().getAxis("left").setStyle(
+            showValues=self.is_judged or not trail
+        )
+        where = {place: p for place in range(len(trail)) if (p := self._place(place))}
+        drawn = list(where)
+        x, y = ([where[place][axis] for place in drawn] for axis in (0, 1))
         self.path.setData(x, y)
         self.points.setData(
-            [
-                self._spot(place, (a, b))
-                for place, a, b in zip(drawn, x, y, strict=True)
-            ]
+            [self._spot(place, (a, b)) for place, a, b in zip(drawn, x, y, strict=True)]
         )
-        first = 100 * trail[0].accuracy if drawn and drawn[0] == 0 else math.nan
+        first = 100 * trail[0].accuracy if trail else math.nan
         known = math.isfinite(first)
         self.as_it_was.setVisible(known)
         limits = known and tolerance is not None
@@ -162,6 +165,14 @@ class CompressPlot(PlotWidget):
             x = [*x, math.log10(max(target_bytes, 1))]
         self._show_range(x, [*y, low] if known else y)
         self._write_labels()
+
+    def _place(self, place: int) -> tuple[float, float] | None:
+        """Return where a candidate is drawn, None where it cannot be."""
+        each = self.trail[place]
+        accuracy = 100 * each.accuracy if self.is_judged else 0.0
+        if each.n_bytes <= 0 or not math.isfinite(accuracy):
+            return None
+        return math.log10(each.n_bytes), accuracy
 
     def _spot(self, place: int, where: tuple[float, float]) -> dict[str, Any]:
         colour = QColor(VALIDATION if place == self.chosen else TRAINING)
@@ -206,9 +217,9 @@ class CompressPlot(PlotWidget):
         metrics = QFontMetricsF(self.font())
         taken: list[QRectF] = []
         places: dict[int, Any] = {}
-        for place, each in enumerate(self.trail):
-            if _has_place(each):
-                centre = box.mapFromView(_point(each))
+        for place in range(len(self.trail)):
+            if point := self._place(place):
+                centre = box.mapFromView(pg.Point(*point))
                 places[place] = centre
                 spot = QRectF(0, 0, _POINT, _POINT)
                 spot.moveCenter(centre)
@@ -261,22 +272,12 @@ class CompressPlot(PlotWidget):
 
 def tip_of(trail: Sequence[Candidate], place: int) -> str:
     """Return what is to be known of a candidate, in lines."""
-    each, first = trail[place], trail[0]
+    each = trail[place]
     lines = [f"{place}  {each.what}", size(each.n_bytes)]
-    if place:
-        lines[-1] += f", {first.n_bytes / max(each.n_bytes, 1):.3g} times smaller"
     lines.append(f"accuracy {per_cent(each.accuracy)}")
     if each.network is None:
         lines.append("Its network was not kept")
     return "\n".join(lines)
-
-
-def _has_place(candidate: Candidate) -> bool:
-    return candidate.n_bytes > 0 and math.isfinite(candidate.accuracy)
-
-
-def _point(candidate: Candidate) -> Any:
-    return pg.Point(math.log10(candidate.n_bytes), 100 * candidate.accuracy)
 
 
 def _by_weight(trail: Sequence[Candidate], chosen: int | None) -> list[int]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
+from orangecontrib.imagemining.compression.checks import title_of, words_of
 from orangecontrib.imagemining.compression.plan import (
     Densify,
     Distil,
@@ -19,7 +19,7 @@ from orangecontrib.imagemining.compression.plan import (
     Share,
     Step,
 )
-from orangecontrib.imagemining.widgets.utils.traintexts import counted, network_title
+from orangecontrib.imagemining.widgets.utils.traintexts import counted
 
 __all__ = [
     "ABOUT_STEPS",
@@ -33,16 +33,19 @@ __all__ = [
 
 #: Kinds of steps as people call them, in the order in which they are offered.
 STEP_TITLES: Mapping[type[Step], str] = {
-    Prune: "Prune weights",
-    PruneFilters: "Remove filters",
-    LowRank: "Factorise layers",
-    Share: "Share values",
-    LowBits: "Ternary or few bits",
-    Distil: "Distil into another network",
-    Densify: "Let pruned weights grow again",
-    FineTune: "Fine-tune",
-    Half: "Half precision",
-    Int8: "8-bit integers (Int8)",
+    kind: title_of(kind)
+    for kind in (
+        Prune,
+        PruneFilters,
+        LowRank,
+        Share,
+        LowBits,
+        Distil,
+        Densify,
+        FineTune,
+        Half,
+        Int8,
+    )
 }
 
 #: What each kind of step does, in a sentence or two.
@@ -85,58 +88,18 @@ ABOUT_STEPS: Mapping[type[Step], str] = {
 
 
 def describe_step(step: Step) -> str:
-    """Return a step with its main numbers: "Prune weights: up to 67 %, 3 rounds"."""
-    describe = _DESCRIBE.get(type(step))
-    details = describe(step) if describe is not None else []
+    """Return a step with its main numbers: "Share values, 6 bits, 2 epochs"."""
+    parts = [words_of(step)]
+    if isinstance(step, Prune) and step.target_bytes is not None:
+        parts = [f"{title_of(step)}, for a file of {size(step.target_bytes)}"]
+    if n_layers := len(getattr(step, "shares", getattr(step, "layer_bits", ()))):
+        parts.append(f"{counted(n_layers, 'layer')} otherwise")
+    if (n_rounds := getattr(step, "rounds", 1)) > 1:
+        parts.append(f"{n_rounds} rounds")
     if step.epochs:
-        details.append(counted(step.epochs, "epoch"))
-    title = STEP_TITLES[type(step)]
-    return f"{title}: {', '.join(details)}" if details else title
-
-
-def _prune(step: Any) -> list[str]:
-    if getattr(step, "target_bytes", None) is not None:
-        parts = [f"for a file of {size(step.target_bytes)}"]
-    else:
-        upto = "up to " if step.by == "sensitivity" else ""
-        parts = [f"{upto}{100 * step.share:.3g} %"]
-    if step.by == "global":
-        parts.append("of all layers together")
-    if n := len(getattr(step, "shares", ())):
-        parts.append(f"{counted(n, 'layer')} by itself" if n == 1 else f"{n} by layer")
-    if step.rounds > 1:
-        parts.append(f"{step.rounds} rounds")
-    return parts
-
-
-def _share(step: Any) -> list[str]:
-    parts = [f"{step.bits} bits"]
-    if step.linear_bits is not None and step.linear_bits != step.bits:
-        parts.append(f"fully connected {step.linear_bits}")
-    if n := len(step.layer_bits):
-        parts.append(f"{counted(n, 'layer')} otherwise")
-    return parts
-
-
-def _low_bits(step: Any) -> list[str]:
-    parts = ["ternary" if step.bits == 2 else f"{step.bits} bits"]
-    if step.activations < 32:
-        parts.append(f"activations {step.activations} bits")
-    parts.append(
-        "no teacher" if step.scheme == "none" else f"teacher, scheme {step.scheme}"
-    )
-    return parts
-
-
-_DESCRIBE: Mapping[type[Step], Callable[[Any], list[str]]] = {
-    Prune: _prune,
-    PruneFilters: _prune,
-    LowRank: lambda step: [f"{100 * step.energy:.4g} % kept"],
-    Share: _share,
-    LowBits: _low_bits,
-    Distil: lambda step: [network_title(step.network)],
-    Int8: lambda step: [counted(step.images, "image")],
-}
+        each = " each" if n_rounds > 1 else ""
+        parts.append(f"{counted(step.epochs, 'epoch')}{each}")
+    return ", ".join(parts)
 
 
 def size(n_bytes: float) -> str:

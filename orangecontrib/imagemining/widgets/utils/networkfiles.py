@@ -28,13 +28,17 @@ from orangecontrib.imagemining.embedders.onnxexport import (
 from orangecontrib.imagemining.embedders.trained import checked_network, with_layers
 from orangecontrib.imagemining.exceptions import TableError, WeightsError
 from orangecontrib.imagemining.tables.networkmodel import ImageNetworkModel
+from orangecontrib.imagemining.weights.compressed_file import (
+    COMPRESSED_SUFFIX,
+    compressed_size,
+)
 from orangecontrib.imagemining.weights.image_network import (
     AnyNetwork,
     ImageNetwork,
     OnnxNetwork,
 )
 from orangecontrib.imagemining.weights.network_file import (
-    NETWORK_SUFFIX,
+    NETWORK_SUFFIXES,
     load_network_file,
     save_network,
 )
@@ -46,20 +50,23 @@ if TYPE_CHECKING:
 __all__ = [
     "SUFFIXES",
     "Loaded",
+    "Measured",
     "NoCard",
     "Saved",
     "describe_network",
+    "is_compressed",
     "is_onnx",
     "megabytes",
     "run_describe",
     "run_load",
+    "run_measure",
     "run_save",
     "signature",
     "written_by",
 ]
 
 #: Endings of the files that Load Network reads.
-SUFFIXES = (NETWORK_SUFFIX, ONNX_SUFFIX)
+SUFFIXES = (*NETWORK_SUFFIXES, ONNX_SUFFIX)
 
 _FIGURES = {
     "accuracy": "accuracy",
@@ -74,6 +81,26 @@ class Saved:
 
     path: Path
     n_bytes: int
+
+
+@dataclass
+class Measured:
+    """How large a compressed network's file will be.
+
+    Attributes
+    ----------
+    network : which it is.
+    n_bytes : of the file.
+    """
+
+    network: ImageNetwork
+    n_bytes: int
+
+    @property
+    def words(self) -> str:
+        """The size, and how much is saved."""
+        ratio = self.network.n_bytes / self.n_bytes
+        return f"{megabytes(self.n_bytes)} as {COMPRESSED_SUFFIX}, {ratio:.1f}x smaller"
 
 
 @dataclass
@@ -111,6 +138,11 @@ def is_onnx(path: str | Path) -> bool:
     return str(path).lower().endswith(ONNX_SUFFIX)
 
 
+def is_compressed(network: AnyNetwork | None) -> bool:
+    """Tell whether a network can be kept in less space than its numbers take."""
+    return isinstance(network, ImageNetwork) and bool(network.stored)
+
+
 def written_by(path: Path) -> list[Path]:
     """Return the files that saving a network there writes."""
     return [path, card_path(path)] if is_onnx(path) else [path]
@@ -134,6 +166,12 @@ def run_save(network: AnyNetwork, path: Path, state: TaskState) -> Saved:
     return Saved(path, size)
 
 
+def run_measure(network: ImageNetwork, state: TaskState) -> Measured:
+    """Code a compressed network to tell how large its file will be."""
+    progress = progress_of(state)
+    return Measured(network, compressed_size(with_layers(network), progress))
+
+
 def run_load(path: Path, state: TaskState) -> Loaded | NoCard:
     """Read a file, and try the network that is in it."""
     progress = progress_of(state)
@@ -145,7 +183,10 @@ def run_load(path: Path, state: TaskState) -> Loaded | NoCard:
     network = load_network_file(path, lambda part, text="": progress(0.8 * part, text))
     progress(0.8, f"Checking {path.name}…")
     network = checked_network(network)
-    return Loaded(path, network, _model(network), describe_network(network))
+    items = describe_network(network)
+    if is_compressed(network):
+        items["File"] = f"{megabytes(path.stat().st_size)}, compressed"
+    return Loaded(path, network, _model(network), items)
 
 
 def run_describe(
@@ -191,7 +232,11 @@ def describe_network(network: AnyNetwork) -> dict[str, str]:
         # what counts most comes first
         for name, value in sorted(card.figures.items(), key=_rank)
     ]
-    options = ", ".join(f"{name} {value}" for name, value in card.options.items())
+    options = ", ".join(
+        # the shapes of all layers are for programs
+        "smaller layers" if name == "reshaped" else f"{name} {value}"
+        for name, value in card.options.items()
+    )
     items = {
         "Name": card.title,
         "Network": card.architecture

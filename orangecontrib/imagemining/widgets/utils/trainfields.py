@@ -45,7 +45,7 @@ class Field:
     name: str
     label: str
     tip: str
-    choices: Mapping[str, str] | None = None
+    choices: Mapping[Any, str] | None = None
     kind: str = "number"
     least: float = 0.0
     most: float = math.inf

@@ -50,7 +50,7 @@ _MOST_BYTES = 4 * 2**30  # of all trainings together
 _LONGEST = 60 * 86400.0  # seconds that one is kept
 _PART = 86400.0  # seconds after which nobody writes at a file any more
 _VERSION = 1
-_ENDINGS = (".checkpoint", ".json", ".safetensors")
+_ENDINGS = (".checkpoint", ".imnet", ".json", ".safetensors")
 
 
 @dataclass(frozen=True)

@@ -365,7 +365,8 @@ def titled(network: ImageNetwork, title: str) -> ImageNetwork:
     """Return a network under another name; "": as it is called."""
     if title in ("", network.title):
         return network
-    other = ImageNetwork(replace(network.card, title=title), network.tensors)
+    card = replace(network.card, title=title)
+    other = ImageNetwork(card, network.tensors, network.stored)
     # titles do not count for it, and of large networks it takes a second
     other.__dict__["sha256"] = network.sha256
     return other

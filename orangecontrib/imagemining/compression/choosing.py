@@ -1,0 +1,126 @@
+"""Which of the networks on the way is the result. Without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from orangecontrib.imagemining.compression.plan import CompressionPlan
+from orangecontrib.imagemining.compression.results import Candidate
+from orangecontrib.imagemining.weights.image_network import OnnxNetwork
+
+__all__ = ["Goal"]
+
+_LEAST = 1e-9  # accuracies are shares of whole images; rounding is none of them
+
+
+class Goal:
+    """What a plan wants of the result.
+
+    With `tolerance`, it is the smallest network that lost no more; the network as it
+    was is one of them. With `target_bytes`, it is the most accurate of those that have
+    at most so many bytes, or the smallest if there is none. With both, the most
+    accurate of those that do both; if there is none, the smallest that lost no more.
+    With neither, it is what came last. A file of whole numbers for ONNX Runtime, which
+    can only come last, is wanted for its speed: it is the result wherever it lost no
+    more, and has few enough bytes. Where there is nothing to judge by, losses are
+    not known: then it is what came last too, or, with `target_bytes`, the first within
+    it.
+
+    Parameters
+    ----------
+    plan
+        Its tolerance and target count.
+    """
+
+    def __init__(self, plan: CompressionPlan) -> None:
+        self.tolerance = plan.tolerance
+        self.target_bytes = plan.target_bytes
+
+    def is_within(self, candidate: Candidate, first: Candidate) -> bool:
+        """Tell whether a network is known to have lost no more than it may."""
+        if self.tolerance is None or math.isnan(candidate.accuracy):
+            return False
+        return first.accuracy - candidate.accuracy <= self.tolerance + _LEAST
+
+    def fits(self, candidate: Candidate) -> bool:
+        """Tell whether a network has few enough bytes."""
+        return self.target_bytes is None or candidate.n_bytes <= self.target_bytes
+
+    def choose(self, trail: Sequence[Candidate]) -> int:
+        """Return the place of the result among candidates; the first is as it was.
+
+        What is not chosen will not be when more come, save the first one.
+        """
+        last = len(trail) - 1
+        places = range(len(trail))
+        judged = not math.isnan(trail[0].accuracy)
+        if self.tolerance is not None and judged:
+            places_within = [p for p in places if self.is_within(trail[p], trail[0])]
+            fitting = [p for p in places_within if self.fits(trail[p])]
+            if last in fitting and isinstance(trail[last].network, OnnxNetwork):
+                return last
+            if self.target_bytes is not None and fitting:
+                return max(fitting, key=lambda p: self._merit(trail[p]))
+            return min(
+                places_within, key=lambda p: (trail[p].n_bytes, -trail[p].accuracy)
+            )
+        if self.target_bytes is not None:
+            fitting = [p for p in places if self.fits(trail[p])]
+            if not fitting:
+                return min(places, key=lambda p: trail[p].n_bytes)
+            if judged:
+                return max(fitting, key=lambda p: self._merit(trail[p]))
+            return fitting[0]
+        return last
+
+    def words(self, trail: Sequence[Candidate]) -> list[str]:
+        """Return sentences on what was wanted and is not reached; none if all is."""
+        chosen = trail[self.choose(trail)]
+        notes = []
+        judged = not math.isnan(trail[0].accuracy)
+        if self.tolerance is not None and not judged:
+            notes.append(
+                "There are no images to judge by, so what was lost is not known; the"
+                " result is what came last"
+                if self.target_bytes is None
+                else "There are no images to judge by, so what was lost is not known"
+            )
+        elif self.tolerance is not None and chosen is trail[0] and len(trail) > 1:
+            nearest = max(trail[1:], key=self._merit)
+            if self.is_within(nearest, trail[0]):
+                notes.append(
+                    "No step made the file smaller without losing more than planned, so"
+                    " the network is as it was"
+                )
+            else:
+                notes.append(
+                    f"Nothing lost at most {_points(self.tolerance)}, so the network is"
+                    f" as it was. The nearest, {nearest.what}, lost"
+                    f" {_points(trail[0].accuracy - nearest.accuracy)}"
+                )
+        if not self.fits(chosen):
+            assert self.target_bytes is not None
+            smallest = min(trail, key=lambda each: each.n_bytes)
+            within = self.tolerance is not None and judged
+            text = (
+                f"{self.target_bytes:,} bytes were not reached"
+                f"{' without losing more than planned' if within else ''}; the nearest"
+                f" has {chosen.n_bytes:,}"
+            )
+            if smallest.n_bytes < chosen.n_bytes:
+                text += (
+                    f". The smallest, {smallest.what}, has {smallest.n_bytes:,} and"
+                    f" lost {_points(trail[0].accuracy - smallest.accuracy)}"
+                )
+            notes.append(text)
+        return notes
+
+    @staticmethod
+    def _merit(candidate: Candidate) -> tuple[float, float, float]:
+        loss = math.inf if math.isnan(candidate.loss) else candidate.loss
+        return candidate.accuracy, -candidate.n_bytes, -loss
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.3g} points of accuracy"
