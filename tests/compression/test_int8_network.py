@@ -85,6 +85,9 @@ def test_where_is_rounded() -> None:
     found = calibrated(whole, [[x], [x]], "minmax")
     before = found.before
     assert before.keys() == {name for name, _ in layers_of(whole)}
+    # the image; the first convolution, before and behind pooling; each squeeze layer;
+    # each expand layer, concatenated and pooled; the last convolution
+    assert len(found.scales) == 1 + 1 + 8 + 8 + 1
     # what goes into both is rounded once
     for name in before:
         if name.endswith("expand1x1"):
@@ -112,6 +115,7 @@ def test_trainings_round_as_files_do(kind: Any) -> None:
         working.set_form(name, LowBit(8))
     with simulated(working.network, calibration), torch.no_grad():
         found = working.network(x)
+        assert torch.equal(working.network(x), found)
     # afterwards it is as before
     with torch.no_grad():
         exact = working.network(x)
