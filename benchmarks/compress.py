@@ -2,8 +2,8 @@
 """How small does a trained network become, and what does each step cost?
 
 Usage: .venv/bin/python benchmarks/compress.py PLACE NETWORK [--epochs N] [--rounds N]
-           [--sparsity S] [--bits N] [--linear-bits N] [--images N] [--train N]
-           [--out FILE] [--save FILE]
+           [--sparsity S] [--bits N] [--linear-bits N] [--thrift T] [--images N]
+           [--train N] [--rate R] [--out FILE] [--save FILE]
 
 PLACE is CIFAR-10 as ``.tar.gz``, or a folder with a folder of images for each class, of
 which four fifths are learned from and the rest is tested with. NETWORK is the file of a
@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--sparsity", type=float, default=0.7)
     parser.add_argument("--bits", type=int, default=5)
     parser.add_argument("--linear-bits", type=int)
+    parser.add_argument("--thrift", type=float, default=0.0)
     parser.add_argument("--rate", type=float, default=0.01)
     parser.add_argument("--images", type=int, help="learn from so many, to try it")
     parser.add_argument("--train", type=int, default=15, metavar="EPOCHS")
@@ -134,7 +135,12 @@ def main() -> None:
     if options.images:
         some = np.random.default_rng(0).permutation(len(images))[: options.images]
         images = images.subset(np.sort(some))
-    share = Share(bits=options.bits, linear_bits=options.linear_bits)
+    share = Share(
+        bits=options.bits,
+        linear_bits=options.linear_bits,
+        thrift=options.thrift,
+        compensate=options.thrift > 0,
+    )
     plan = CompressionPlan(
         steps=(
             Prune(

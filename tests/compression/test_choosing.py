@@ -52,8 +52,12 @@ def test_a_file_of_whole_numbers_is_wanted_for_its_speed():
     assert Goal(CompressionPlan(tolerance=0.005)).choose([*way, worse]) == 2
 
 
-def test_of_equal_sizes_the_more_accurate():
+def test_of_about_equal_sizes_the_more_accurate():
     assert choice([(10, 0.9), (5, 0.9), (5, 0.95)], tolerance=0.1) == 2
+    way = [(1000, 0.9), (200, 0.88), (202, 0.89), (203, 0.9)]
+    assert choice(way, tolerance=0.05) == 2
+    # not where a size is wanted that cannot be had: then it is the nearest
+    assert choice(way, tolerance=0.05, target_bytes=100) == 1
 
 
 def test_the_most_accurate_within_the_target():
@@ -80,16 +84,28 @@ def test_without_images_it_is_the_last_or_the_first_within_the_target():
 
 @pytest.mark.parametrize(
     "wanted",
-    [{"tolerance": 0.03}, {"target_bytes": 400}, {"tolerance": 0, "target_bytes": 1}],
+    [
+        {"tolerance": 0.03},
+        {"target_bytes": 400},
+        {"tolerance": 0, "target_bytes": 1},
+        {"tolerance": 0.03, "target_bytes": 300},
+    ],
 )
-def test_what_is_not_chosen_never_will_be(wanted):
+def test_what_is_given_up_is_never_chosen(wanted):
     goal = Goal(CompressionPlan(**{"tolerance": None, **wanted}))
-    way = trail(*WAY, (500, 0.92), (350, 0.9), (50, 0.1), (390, 0.93))
+    way = trail(
+        *WAY,
+        *((500, 0.92), (350, 0.9), (50, 0.1), (390, 0.93)),
+        # 296 and 294 are as small as 293 each, 297 is not
+        *((297, 0.9), (297, 0.9), (299, 0.92), (296, 0.88), (294, 0.87), (293, 0.88)),
+    )
+    way[9] = replace(way[9], loss=0.2)
+    way[10] = replace(way[10], loss=0.1)
     gone: set[int] = set()
     for n in range(1, len(way) + 1):
-        chosen = goal.choose(way[:n])
-        assert chosen not in gone
-        gone |= set(range(1, n - 1)) - {chosen}
+        assert goal.choose(way[:n]) not in gone
+        gone |= set(range(1, n - 1)) - goal.open_places(way[:n])
+    assert len(gone) > 10
 
 
 def test_what_was_not_reached_is_told_with_the_nearest():

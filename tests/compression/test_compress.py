@@ -438,7 +438,8 @@ def test_random_pipelines_keep_what_they_promise(seed):
             if each.accuracy >= result.trail[0].accuracy - tolerance - 1e-9
         ]
         assert result.trail[result.chosen] in within
-        assert result.trail[result.chosen].n_bytes == min(e.n_bytes for e in within)
+        least = min(each.n_bytes for each in within)
+        assert result.trail[result.chosen].n_bytes <= 1.01 * least
     # whoever embeds, trains or saves builds it anew
     rebuilt(result.network)
     assert not len(no_images(network))

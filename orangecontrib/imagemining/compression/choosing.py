@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import neg
 
 from orangecontrib.imagemining.compression.plan import CompressionPlan
 from orangecontrib.imagemining.compression.results import Candidate
@@ -12,13 +13,15 @@ from orangecontrib.imagemining.weights.image_network import OnnxNetwork
 __all__ = ["Goal"]
 
 _LEAST = 1e-9  # accuracies are shares of whole images; rounding is none of them
+_ALIKE = 1.01  # so many times larger is as small
 
 
 class Goal:
     """What a plan wants of the result.
 
-    With `tolerance`, it is the smallest network that lost no more; the network as it
-    was is one of them. With `target_bytes`, it is the most accurate of those that have
+    With `tolerance`, it is the smallest network that lost no more, or, of those at most
+    1 % larger than it, the most accurate; the network as it was is one of them. With
+    `target_bytes`, it is the most accurate of those that have
     at most so many bytes, or the smallest if there is none. With both, the most
     accurate of those that do both; if there is none, the smallest that lost no more.
     With neither, it is what came last. A file of whole numbers for ONNX Runtime, which
@@ -48,10 +51,7 @@ class Goal:
         return self.target_bytes is None or candidate.n_bytes <= self.target_bytes
 
     def choose(self, trail: Sequence[Candidate]) -> int:
-        """Return the place of the result among candidates; the first is as it was.
-
-        What is not chosen will not be when more come, save the first one.
-        """
+        """Return the place of the result among candidates; the first is as it was."""
         last = len(trail) - 1
         places = range(len(trail))
         judged = not math.isnan(trail[0].accuracy)
@@ -62,6 +62,8 @@ class Goal:
                 return last
             if self.target_bytes is not None and fitting:
                 return max(fitting, key=lambda p: self._merit(trail[p]))
+            if self.target_bytes is None:
+                return max(self._small(trail), key=lambda p: self._merit(trail[p]))
             return min(
                 places_within, key=lambda p: (trail[p].n_bytes, -trail[p].accuracy)
             )
@@ -73,6 +75,24 @@ class Goal:
                 return max(fitting, key=lambda p: self._merit(trail[p]))
             return fitting[0]
         return last
+
+    def open_places(self, trail: Sequence[Candidate]) -> set[int]:
+        """Return the places of those that can be the result, whatever else will come.
+
+        What is in none of these sets any more will never be again. The first candidate,
+        which may be the result at last, is not counted.
+        """
+        places = {self.choose(trail)}
+        if self.tolerance is not None and not math.isnan(trail[0].accuracy):
+            best = -math.inf
+            small = self._small(trail)
+            small.sort(key=lambda p: (trail[p].n_bytes, *map(neg, self._merit(trail[p]))))
+            for place in small:
+                # a larger one has to be more accurate
+                if trail[place].accuracy > best:
+                    places.add(place)
+                    best = trail[place].accuracy
+        return places
 
     def words(self, trail: Sequence[Candidate]) -> list[str]:
         """Return sentences on what was wanted and is not reached; none if all is."""
@@ -115,6 +135,12 @@ class Goal:
                 )
             notes.append(text)
         return notes
+
+    def _small(self, trail: Sequence[Candidate]) -> list[int]:
+        """Return which of those that lost no more are as small as the smallest."""
+        within = [p for p, each in enumerate(trail) if self.is_within(each, trail[0])]
+        least = min(trail[p].n_bytes for p in within)
+        return [p for p in within if trail[p].n_bytes <= _ALIKE * least]
 
     @staticmethod
     def _merit(candidate: Candidate) -> tuple[float, float, float]:

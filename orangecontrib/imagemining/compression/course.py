@@ -340,10 +340,9 @@ class Course:
 
     def _add(self, candidate: Candidate) -> None:
         self.trail.append(candidate)
-        chosen = self.goal.choose(self.trail)
+        kept = {0, *self.goal.open_places(self.trail)}
         for place, each in enumerate(self.trail[:-1]):
-            # what is not the best now will never be
-            if place != chosen and place and each.network is not None:
+            if place not in kept and each.network is not None:
                 self.trail[place] = replace(each, network=None)
         if self._on_candidate is not None:
             self._on_candidate(candidate)

@@ -244,8 +244,9 @@ class CompressionPlan:
     ----------
     steps : in their order.
     tolerance : accuracy (0–1) that may be lost on the validation images, against the
-        network as it was: the smallest network within it is the result (`choosing.Goal`
-        tells what holds for both wishes, and for Int8). None: what the last step gives.
+        network as it was: the smallest network within it is the result, or one that is
+        hardly larger and more accurate (`choosing.Goal` tells what holds for both
+        wishes, and for Int8). None: what the last step gives.
     target_bytes : size of the file that is wanted at most; None: any. Of those within
         it the most accurate is the result; where there is none, that is said with the
         nearest.

@@ -33,6 +33,7 @@ from orangecontrib.imagemining.widgets.utils.compresswork import (
     Restored,
     Taken,
     Trail,
+    missed_goals,
     named,
     restore,
     run,
@@ -88,6 +89,7 @@ class OWCompressNetwork(OWWidget, ConcurrentWidgetMixin):
     class Warning(OWWidget.Warning):
         settings = Msg("{}.")
         left_out = Msg("{} of {} images left out: {}")
+        missed = Msg("{}")
         not_kept = Msg("{}")
 
     class Error(OWWidget.Error):
@@ -220,7 +222,7 @@ class OWCompressNetwork(OWWidget, ConcurrentWidgetMixin):
     def _ask(self, starts: bool = False) -> None:
         """Look what is at the inputs, and what is kept of its compression."""
         self._timer.stop()
-        self._is_waiting = starts
+        self._is_waiting = self._is_waiting or starts
         choices, facts = self.panel.choices, self.facts
         # reading a large one anew at each choice would take seconds
         is_read = choices.network != GIVEN and choices.network == facts.request.network
@@ -244,8 +246,10 @@ class OWCompressNetwork(OWWidget, ConcurrentWidgetMixin):
             self._leave()
             self.view.state_label.setText("Stopped.")
             self.Information.other_data()
-        elif self.job is None and facts.request.data is not before.request.data:
-            self.Information.other_data.clear()
+        elif self.job is None and facts.inputs_key != before.inputs_key:
+            self._clear_outcome_messages()
+        elif facts.key != before.key:
+            self.Error.failed.clear()
         if self.job is None:
             self._take_up(facts, starts)
         self._show_state()
@@ -272,7 +276,9 @@ class OWCompressNetwork(OWWidget, ConcurrentWidgetMixin):
     # work --------------------------------------------------------------------
 
     def _on_start(self) -> None:
-        if self.job is None:
+        if self.job is None and self._timer.isActive():
+            self._ask(starts=True)  # with what has just been chosen
+        elif self.job is None:
             self._begin()
         elif self.job.is_paused:
             self.job.resume()
@@ -355,8 +361,14 @@ class OWCompressNetwork(OWWidget, ConcurrentWidgetMixin):
                 len(result.left_out), result.n_images, main_reasons(result.left_out)
             )
         self.Warning.not_kept(result.problem, shown=bool(result.problem))
-        text = ". ".join(note.rstrip(".") for note in result.notes)
-        self.Information.notes(f"{text}.", shown=bool(text))
+        missed = missed_goals(result)
+        others = [note for note in result.notes if note not in missed]
+        for message, notes in (
+            (self.Warning.missed, missed),
+            (self.Information.notes, others),
+        ):
+            text = ". ".join(note.rstrip(".") for note in notes)
+            message(f"{text}.", shown=bool(text))
         when = find(result.key)
         if isinstance(result, Restored) and when is not None:
             self.Information.restored(day(when))
@@ -377,7 +389,7 @@ class OWCompressNetwork(OWWidget, ConcurrentWidgetMixin):
 
     def _clear_outcome_messages(self) -> None:
         self.Error.failed.clear()
-        for message in ("left_out", "not_kept"):
+        for message in ("left_out", "not_kept", "missed"):
             getattr(self.Warning, message).clear()
         for message in ("notes", "restored", "other_data", "not_held"):
             getattr(self.Information, message).clear()

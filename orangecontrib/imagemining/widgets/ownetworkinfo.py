@@ -75,6 +75,7 @@ class OWNetworkInfo(OWWidget, ConcurrentWidgetMixin):
 
     class Warning(OWWidget.Warning):
         left_out = Msg("Images are left out. {}")
+        not_tried = Msg("{}")
 
     class Error(OWWidget.Error):
         no_image_column = Msg(
@@ -120,7 +121,7 @@ class OWNetworkInfo(OWWidget, ConcurrentWidgetMixin):
         self.splitter.addWidget(self.comparison)
         self.splitter.addWidget(below)
         line = self.fontMetrics().lineSpacing()
-        self.splitter.setSizes([8 * line, 36 * line])
+        self.splitter.setSizes([11 * line, 33 * line])
         self.splitter.setStretchFactor(1, 1)
         self.mainArea.layout().addWidget(self.splitter)
 
@@ -330,8 +331,13 @@ class OWNetworkInfo(OWWidget, ConcurrentWidgetMixin):
         )
         can_judge = bool(self._columns()) and any(e.described for e in entries)
         self.panel.judge_button.setEnabled(can_judge and not is_busy)
-        problems = [f"{e.title}: {e.problem}" for e in entries if e.problem]
-        self.Error.failed("\n".join(problems), shown=bool(problems))
+        for message, known in (
+            (self.Error.failed, False),
+            (self.Warning.not_tried, True),
+        ):
+            told = [e.complaint for e in entries if known is (e.described is not None)]
+            text = "\n".join(filter(None, told))
+            message(text, shown=bool(text))
         absent = [e.title for e in entries if e.published and _is_bare(e)]
         names = ", ".join(absent)
         self.Information.architecture_only(names, shown=bool(absent))

@@ -181,7 +181,8 @@ def facts_of(request: Request) -> Facts:
                 raise TableError("They have no classes, as Data have")
     except ImageMiningError as ex:
         data_problem = f"{which}{ex}"
-    if not plan_problem and request.data is None:
+    # a widget that is new has nothing to complain of
+    if not plan_problem and request.data is None and not problem:
         plan_problem = _without_images(request.plan)
     inputs_key = key = ""
     if network is not None:

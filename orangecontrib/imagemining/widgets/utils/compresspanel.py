@@ -218,9 +218,12 @@ class CompressPanel(QWidget):
         self.limit_box = QCheckBox("at most")
         self.limit_box.clicked.connect(lambda on: self._set("limited", on))
         self.limit_box.setAccessibleName("Time limit")
+        tip = "The steps share this time by their epochs"
+        self.limit_box.setToolTip(tip)
         self.minutes_spin = _number(0.1, 100_000, " min")
         limit = _beside(self.limit_box, self.minutes_spin)
-        limit.setToolTip("The steps share this time by their epochs")
+        self.minutes_spin.setToolTip(tip)
+        limit.setToolTip(tip)
         form.addRow("Time li&mit:", limit)
         form.labelForField(limit).setBuddy(self.limit_box)
         self.validation_spin = QSpinBox(minimum=1, maximum=90, suffix=" %")
@@ -235,7 +238,12 @@ class CompressPanel(QWidget):
         self.name_edit = HintEdit(clearButtonEnabled=True)
         self.name_edit.textChanged.connect(self._on_name)
         self.name_edit.editingFinished.connect(self.renamed)
-        add_row(form, "Nam&e:", self.name_edit, "What the network is to be called")
+        add_row(
+            form,
+            "Nam&e:",
+            self.name_edit,
+            "What the network is to be called (what Int8 gives has a name made up)",
+        )
         self.numbers_button = button(
             "All num&bers…",
             "See and change the numbers of fine-tuning and computing",

@@ -20,6 +20,7 @@ from orangecontrib.imagemining.widgets.utils.traincurves import TRAINING, VALIDA
 __all__ = ["CompressPlot", "tip_of"]
 
 _POINT, _LARGE = 11, 17  # pixels
+_APART = 6  # pixels between texts beside one another
 _BAND = 34  # of 255
 _ROOM = 0.14  # of the plot's sides, around the points
 _LEAST = 0.02  # of accuracy that the axis spans at least
@@ -142,9 +143,9 @@ class CompressPlot(PlotWidget):
         drawn = list(where)
         x, y = ([where[place][axis] for place in drawn] for axis in (0, 1))
         self.path.setData(x, y)
-        self.points.setData(
-            [self._spot(place, (a, b)) for place, a, b in zip(drawn, x, y, strict=True)]
-        )
+        # the chosen one may lie upon others
+        above = sorted(drawn, key=lambda place: place == chosen)
+        self.points.setData([self._spot(place, where[place]) for place in above])
         first = 100 * trail[0].accuracy if trail else math.nan
         known = math.isfinite(first)
         self.as_it_was.setVisible(known)
@@ -233,7 +234,7 @@ class CompressPlot(PlotWidget):
                 found = _free(text, places[place], metrics, taken, inside)
                 if found is None:
                     continue
-                taken.append(found)
+                taken.append(found.adjusted(-_APART, 0, _APART, 0))
                 label = pg.TextItem(text, color=colour, anchor=(0, 0))
                 label.setFont(self.font())
                 # the item has a margin around its text

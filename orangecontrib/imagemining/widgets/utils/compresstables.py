@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from AnyQt.QtCore import Qt
 from AnyQt.QtCore import pyqtSignal as Signal
-from AnyQt.QtGui import QFont, QKeyEvent
+from AnyQt.QtGui import QFont, QKeyEvent, QResizeEvent
 from AnyQt.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -27,26 +27,26 @@ from orangecontrib.imagemining.widgets.utils.pacetext import duration
 
 __all__ = ["LayersTable", "TrailTable", "layer_cells", "trail_cells"]
 
-_TRAIL = (
-    "#",
-    "What was done",
-    "Size",
-    "Smaller",
-    "Accuracy",
-    "Points lost",
-    "Time",
-)
-_LAYERS = (
-    "Layer",
-    "Kind",
-    "Shape",
-    "Output",
-    "Numbers",
-    "Not 0",
-    "Zeros",
-    "Bits",
-    "Bytes",
-)
+_TRAIL = {
+    "#": "In which order they came; 0 is the network as it was",
+    "What was done": "",
+    "Size": "Of the file that Save Network writes of it (*.imnet; of Int8 *.onnx)",
+    "Smaller": "How many times smaller than the network's numbers, 32 bits each",
+    "Accuracy": "On the validation images; without classes, the share of same answers",
+    "Points lost": "Of accuracy, out of 100, against the network as it was",
+    "Time": "From the start until it was there",
+}
+_LAYERS = {
+    "Layer": "Its name in the network",
+    "Kind": "",
+    "Shape": "Of its weights",
+    "Output": "Channels × height × width that come out",
+    "Numbers": "Weights and biases before",
+    "Not 0": "How many of them are left",
+    "Zeros": "Share of the weights that are 0",
+    "Bits": "Of a weight",
+    "Bytes": "In the file; of coded layers an estimate",
+}
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 
 
@@ -91,10 +91,15 @@ class _Table(QTableWidget):
     """Rows of texts; those from some column on are numbers."""
 
     def __init__(
-        self, headers: Sequence[str], numbers_from: int, wide: int | None = None
+        self,
+        headers: Mapping[str, str],
+        numbers_from: int,
+        wide: int | None = None,
     ) -> None:
         super().__init__(0, len(headers))
-        self.setHorizontalHeaderLabels(headers)
+        self.setHorizontalHeaderLabels([*headers])
+        for place, tip in enumerate(headers.values()):
+            self.horizontalHeaderItem(place).setToolTip(tip)
         self.verticalHeader().hide()
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -103,17 +108,34 @@ class _Table(QTableWidget):
         self.setWordWrap(False)
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        if wide is not None:
-            header.setSectionResizeMode(wide, QHeaderView.ResizeMode.Stretch)
         header.setMinimumSectionSize(3 * self.fontMetrics().averageCharWidth())
         header.setHighlightSections(False)
-        self._numbers_from = numbers_from
+        self._numbers_from, self._wide = numbers_from, wide
         self._set_height()
 
     def _set_height(self) -> None:
         rows = self.verticalHeader()
         rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         rows.setDefaultSectionSize(round(1.5 * self.fontMetrics().height()))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._fit()
+        super().resizeEvent(event)
+
+    def _fit(self) -> None:
+        """Have the wide column stretch where there is room for all of it."""
+        if self._wide is None:
+            return
+        header = self.horizontalHeader()
+        widths = [
+            max(self.sizeHintForColumn(column), header.sectionSizeHint(column))
+            for column in range(self.columnCount())
+        ]
+        mode = QHeaderView.ResizeMode.Stretch
+        if sum(widths) > self.viewport().width():
+            mode = QHeaderView.ResizeMode.ResizeToContents
+        if header.sectionResizeMode(self._wide) != mode:
+            header.setSectionResizeMode(self._wide, mode)
 
     def write(self, row: int, cells: Sequence[str], tip: str = "") -> None:
         """Show a row."""
@@ -136,6 +158,7 @@ class _Table(QTableWidget):
                     font = QFont(self.font())
                     font.setBold(row == bold_row)
                     item.setFont(font)
+        self._fit()
 
 
 class TrailTable(_Table):

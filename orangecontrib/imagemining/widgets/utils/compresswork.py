@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from Orange.data import Table
 from Orange.widgets.utils.concurrent import TaskState
 
+from orangecontrib.imagemining.compression.choosing import Goal
 from orangecontrib.imagemining.compression.plan import CompressionPlan
 from orangecontrib.imagemining.compression.results import (
     Candidate,
@@ -35,6 +37,7 @@ __all__ = [
     "Restored",
     "Taken",
     "Trail",
+    "missed_goals",
     "named",
     "restore",
     "run",
@@ -285,6 +288,17 @@ def take(outcome: Outcome, place: int, state: TaskState) -> Taken:
         report_table(layers),
         trail_table(compressed.trail, compressed.bytes_before, place),
     )
+
+
+def missed_goals(outcome: Outcome) -> list[str]:
+    """Return those of an outcome's notes that say what was wanted and not reached."""
+    compressed, goal = outcome.compressed, Goal(outcome.plan)
+    trail = compressed.trail
+    is_judged = not math.isnan(trail[0].accuracy)
+    if goal.fits(trail[compressed.chosen]) and not is_judged:
+        return []  # nothing can be told of what was wanted
+    words = goal.words(trail)
+    return [note for note in outcome.notes if note in words]
 
 
 def _lend(network: AnyNetwork) -> None:

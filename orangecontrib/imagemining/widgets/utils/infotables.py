@@ -107,6 +107,7 @@ class InfoTable(QTableWidget):
         header.setSectionResizeMode(place, QHeaderView.ResizeMode.Stretch)
         letter = self.fontMetrics().averageCharWidth()
         header.setMinimumSectionSize(4 * letter)
+        header.setHighlightSections(False)
         self._wide = place
 
     def resizeEvent(self, event: Any) -> None:

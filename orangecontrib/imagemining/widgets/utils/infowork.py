@@ -38,6 +38,7 @@ from orangecontrib.imagemining.widgets.utils.tasks import progress_of
 __all__ = ["Entry", "Judged", "compared", "forgotten", "run_info", "run_judge"]
 
 _SECONDS = 2.0  # of measuring, a network
+_NO_IMAGE = "There is no image that the networks can be judged by: "
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +72,13 @@ class Entry:
             return self.network.title
         card = WEIGHTS.get(self.published)
         return card.title if card is not None else self.published
+
+    @property
+    def complaint(self) -> str:
+        """The problem with the network's title, "" without a problem."""
+        if not self.problem or self.title in self.problem:
+            return self.problem
+        return f"{self.title}: {self.problem}"
 
 
 @dataclass
@@ -136,7 +144,8 @@ def run_judge(
         except TaskCancelled:
             raise
         except ImageMiningError as ex:
-            result.entries.append(replace(entry, problem=str(ex)))
+            problem = str(ex).removeprefix(_NO_IMAGE)  # it is about one network alone
+            result.entries.append(replace(entry, problem=problem))
             continue
         scores = found.scores[0]
         result.entries.append(

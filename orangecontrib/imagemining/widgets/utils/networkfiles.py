@@ -72,6 +72,7 @@ _FIGURES = {
     "accuracy": "accuracy",
     "validation_accuracy": "accuracy on validation images",
     "validation_loss": "loss on validation images",
+    "accuracy_before": "accuracy before compressing",
 }
 
 
@@ -140,7 +141,10 @@ def is_onnx(path: str | Path) -> bool:
 
 def is_compressed(network: AnyNetwork | None) -> bool:
     """Tell whether a network can be kept in less space than its numbers take."""
-    return isinstance(network, ImageNetwork) and bool(network.stored)
+    if not isinstance(network, ImageNetwork):
+        return False
+    # zeros alone are kept like other numbers, but take hardly any space
+    return bool(network.stored) or "compression" in network.card.recipe
 
 
 def written_by(path: Path) -> list[Path]:
@@ -245,7 +249,7 @@ def describe_network(network: AnyNetwork) -> dict[str, str]:
         "Classes": _classes_text(card.classes),
         "Reached": ", ".join(figures),
         "Trained on": card.trained_on,
-        "Began from": card.start,
+        "Began from": card.start.removeprefix("trained:"),
         "Licence": card.license,
         "Trained": card.created.replace("T", " ")[:16],
         "Notes": card.notes,
@@ -275,13 +279,13 @@ def _size_text(size: tuple[int, int]) -> str:
 
 
 def _figure(name: str, value: float) -> str:
-    return f"{value:.1%}" if name.endswith("accuracy") else f"{value:.4g}"
+    return f"{value:.1%}" if "accuracy" in name else f"{value:.4g}"
 
 
 def megabytes(n_bytes: float) -> str:
     """Return how large something is, for people."""
     if n_bytes < 10**6:
-        return f"{n_bytes / 10**3:,.1f} KB"
+        return f"{n_bytes / 10**3:,.1f} kB"
     return f"{n_bytes / 10**6:,.1f} MB"
 
 
