@@ -45,7 +45,7 @@ class TestHelp(GuiTest):
             for widget in discovery.registry.widgets()
             if widget.project_name == "Orange3-ImageMining"
         ]
-        self.assertEqual(len(ours), 9)
+        self.assertEqual(len(ours), 11)
         for widget in ours:
             url = manager.search(QUrl(f"help://search?id={widget.qualified_name}"))
             self.assertTrue(url.isLocalFile(), url)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -33,7 +32,6 @@ from orangecontrib.imagemining.compression.plan import (
 from orangecontrib.imagemining.compression.presets import (
     DEFAULT_PRESET,
     PRESETS,
-    with_preset,
 )
 from orangecontrib.imagemining.exceptions import TrainingError
 from orangecontrib.imagemining.training.plan import Augmentation, Recipe
@@ -119,8 +117,3 @@ def test_presets_can_be_carried_out():
     without = [name for name, each in PRESETS.items() if not each.needs_images]
     assert without == ["Half precision", "Coding only"]
     assert needs_images(Prune()) and not needs_images(Prune(by="global"))
-
-
-def test_a_preset_leaves_the_rest_of_a_plan():
-    plan = with_preset(replace(CompressionPlan(), batch=7), "Int8")
-    assert plan.batch == 7 and isinstance(plan.steps[0], Int8)

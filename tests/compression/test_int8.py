@@ -21,6 +21,7 @@ from trained_networks import network_of
 from orangecontrib.imagemining.compression import int8
 from orangecontrib.imagemining.compression.forms import Masked
 from orangecontrib.imagemining.compression.int8 import integer_file, plain, run
+from orangecontrib.imagemining.compression.pipeline import compress
 from orangecontrib.imagemining.compression.plan import Int8
 from orangecontrib.imagemining.compression.results import Candidate
 from orangecontrib.imagemining.compression.working import Working
@@ -86,6 +87,15 @@ def test_a_file_judged_by_being_run(home: Path) -> None:
     again = candidate_of(Int8(images=20))
     assert again.network == network
     assert {e: e.stat().st_mtime_ns for e in path.parent.iterdir()} == times
+
+
+def test_what_is_not_the_result_leaves_no_file(home: Path) -> None:
+    plan = quick_plan(Int8(), target_bytes=10, tolerance=None)
+    result = compress(trained(), plan, toy_images(24))
+    assert [each.step for each in result.trail] == [0, 1]
+    assert result.chosen == 0 and result.trail[1].network is None
+    assert result.trail[1].n_bytes > result.trail[0].n_bytes
+    assert not home.exists()
 
 
 def test_works_wherever_a_network_does(tmp_path: Path) -> None:

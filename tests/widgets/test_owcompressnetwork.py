@@ -27,6 +27,7 @@ from orangecontrib.imagemining.compression.plan import (
     plan_to_json,
 )
 from orangecontrib.imagemining.compression.presets import DEFAULT_PRESET, PRESETS
+from orangecontrib.imagemining.compression.results import Candidate
 from orangecontrib.imagemining.embedders.trained import lent_network
 from orangecontrib.imagemining.training.plan import Augmentation
 from orangecontrib.imagemining.weights.compressed_file import compressed_size
@@ -45,6 +46,7 @@ from orangecontrib.imagemining.widgets.utils.compressfields import (
 )
 from orangecontrib.imagemining.widgets.utils.compresspanel import PlanDialog
 from orangecontrib.imagemining.widgets.utils.compresssteps import StepDialog, new_step
+from orangecontrib.imagemining.widgets.utils.compresstables import TrailTable
 from orangecontrib.imagemining.widgets.utils.compresstexts import (
     ABOUT_STEPS,
     STEP_TITLES,
@@ -236,6 +238,27 @@ class TestCompressing(CompressTest):
         self.assertIn("Stopped", widget.view.state_label.text())
         self.assertIsNone(compressstore.find(widget.facts.key))
 
+    def test_start_takes_what_was_chosen_a_moment_ago(self) -> None:
+        widget = self.create(custom(Half(), goal="size"))
+        self.give(widget, network=self.network, data=self.data)
+        widget.panel.size_spin.setValue(3)
+        widget.start_button.click()
+        wait_for(lambda: widget.outcome is not None, 60)
+        self.settle(widget)
+        self.assertEqual(widget.outcome.plan.target_bytes, 3000)
+        self.assertFalse(widget.Information.other_data.is_shown())
+
+    def test_a_narrow_table_hides_no_words(self) -> None:
+        table = TrailTable()
+        trail = [Candidate(0, "as it was", 100, 25, 0.5, 1.0, 0.0)]
+        table.show_trail(trail, None, 100)
+        table.resize(2000, 200)
+        table.grab()  # lays it out
+        self.assertGreater(table.columnWidth(1), 1000)
+        table.resize(150, 200)
+        table.grab()
+        self.assertGreaterEqual(table.columnWidth(1), table.sizeHintForColumn(1))
+
     def test_stops_where_other_images_come(self) -> None:
         widget = self.create(custom(FineTune(epochs=9999)))
         self.give(widget, network=self.network, data=self.data)
@@ -298,6 +321,7 @@ class TestBadInput(CompressTest):
 
     def test_no_network(self) -> None:
         widget = self.create()
+        self.assertEqual([*widget.Error.active], [])  # new, and without any images
         self.give(widget, data=self.data)
         self.assertIn("Connect a network", str(widget.Information.no_network))
         self.assertFalse(widget.start_button.isEnabled())
@@ -363,14 +387,18 @@ class TestBadInput(CompressTest):
         self.compress(widget)
         self.assertIn("No image can be read", str(widget.Error.failed))
         self.assertEqual(self.out(widget), (None, None, None))
+        self.give(widget, data=self.data[:9])  # what was told is of other images
+        self.assertFalse(widget.Error.failed.is_shown())
 
     def test_impossible_target_is_told_with_the_nearest(self) -> None:
         widget = self.create(custom(Half(), goal="size", kilobytes=0.2))
         self.give(widget, network=self.network)
         self.compress(widget)
         nearest = min(each.n_bytes for each in widget.view.trail)
-        self.assertIn(f"{nearest:,}", str(widget.Information.notes))
-        self.assertIn("not reached", str(widget.Information.notes))
+        self.assertIn(f"{nearest:,}", str(widget.Warning.missed))
+        self.assertIn("not reached", str(widget.Warning.missed))
+        self.give(widget, network=network_of(seed=1))
+        self.assertFalse(widget.Warning.missed.is_shown())
 
 
 class TestChoices(CompressTest):

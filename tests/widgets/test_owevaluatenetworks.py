@@ -79,7 +79,7 @@ class TestOWEvaluateNetworks(base.WidgetTest):
             [f"{share:.2%}" for share in evaluation.get_column("top-1")],
         )
         self.assertEqual([row[2] for row in rows], ["–"] * 3)
-        self.assertEqual(rows[0][5:], ["435", "1.7 KB"])
+        self.assertEqual(rows[0][5:], ["435", "1.7 kB"])
         self.assertEqual(self.widget.info_label.text(), "Tried on 5 images.")
         predictions = self.get_output("Predictions")
         model = self.get_output("Model")

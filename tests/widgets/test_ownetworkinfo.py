@@ -67,7 +67,7 @@ class TestOWNetworkInfo(base.WidgetTest):
         rows = self.rows()
         whole, packed = (float(r) for r in self.get_output("Comparison").X[:, 0])
         self.assertEqual(whole, 4 * 435)
-        self.assertEqual(rows[0][1:6], ["1.7 KB", "1.0 ×", "435", "435", "7.91 K"])
+        self.assertEqual(rows[0][1:6], ["1.7 kB", "1.0 ×", "435", "435", "7.91 K"])
         self.assertEqual(rows[0][6:], ["–", "87.50%", "–"])
         self.assertTrue(self.widget.comparison.item(0, 7).font().italic())
         self.assertEqual(rows[1][2], f"{whole / packed:.1f} ×")
@@ -185,9 +185,7 @@ class TestOWNetworkInfo(base.WidgetTest):
         tensors = dict(given.tensors)
         del tensors["stem.0.weight"]
         self.send(ImageNetwork(given.card, tensors), network_of())
-        self.assertIn(
-            "Broken: The numbers of Broken are not", str(self.widget.Error.failed)
-        )
+        self.assertIn("The numbers of Broken are not", str(self.widget.Error.failed))
         self.assertEqual(self.rows()[0][1:], ["–"] * 8)
         self.assertEqual(self.rows()[1][3], "435")
         self.assertEqual(len(self.get_output("Comparison")), 1)
@@ -258,14 +256,17 @@ class TestOnImages(base.WidgetTest):
             ["4 images of the data", "3 images of the data", ""],
         )
         self.assertIn("Three: 1 of 4", str(widget.Warning.left_out))
-        self.assertIn("My cells: ", str(widget.Error.failed))
+        self.assertEqual(
+            str(widget.Warning.not_tried), "My cells does not know the class a"
+        )
+        self.assertFalse(widget.Error.failed.is_shown())
         # other data: what was found holds no more
         self.send_signal(widget.Inputs.data, None)
         self.finish()
         self.assertTrue(
             np.isnan(self.get_output("Comparison").get_column("top-1")).all()
         )
-        self.assertFalse(widget.Error.failed.is_shown())
+        self.assertFalse(widget.Warning.not_tried.is_shown())
         self.assertFalse(widget.panel.judge_button.isEnabled())
 
     def test_onnx(self) -> None:

@@ -77,7 +77,7 @@ class TestOWSaveNetwork(base.WidgetTest):
         self.assertEqual(loaded.card.layers[0].name, "logits")
         text = self.widget.info_label.text()
         self.assertTrue(text.startswith("Saved cells.safetensors, "), text)
-        self.assertTrue(text.endswith(" KB."), text)
+        self.assertTrue(text.endswith(" kB."), text)
         self.assertEqual(self.files(), ["cells.safetensors"])
 
     def test_saved_for_other_programs(self) -> None:
@@ -109,6 +109,15 @@ class TestOWSaveNetwork(base.WidgetTest):
         self.widget.filter = owsavenetwork._ONNX
         start = self.widget.initial_start_dir()
         self.assertEqual(os.path.basename(start), "a_b_ _c_.onnx")
+
+    def test_pruned_networks_are_compressed_ones(self) -> None:
+        # their zeros are written as any other numbers, but for a compressed file
+        recipe = {"compression": {"steps": [{"kind": "prune"}]}}
+        self.send(network_of(recipe=recipe))
+        self.finish()
+        self.assertIn(" as .imnet, ", self.widget.network_label.text())
+        start = self.widget.initial_start_dir()
+        self.assertEqual(os.path.basename(start), "My cells.imnet")
 
     def test_compressed_networks_are_measured_and_saved_as_such(self) -> None:
         self.widget.filter = owsavenetwork._ONNX

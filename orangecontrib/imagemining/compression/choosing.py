@@ -86,7 +86,9 @@ class Goal:
         if self.tolerance is not None and not math.isnan(trail[0].accuracy):
             best = -math.inf
             small = self._small(trail)
-            small.sort(key=lambda p: (trail[p].n_bytes, *map(neg, self._merit(trail[p]))))
+            small.sort(
+                key=lambda p: (trail[p].n_bytes, *map(neg, self._merit(trail[p])))
+            )
             for place in small:
                 # a larger one has to be more accurate
                 if trail[place].accuracy > best:

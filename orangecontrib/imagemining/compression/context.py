@@ -6,7 +6,7 @@ changes `working` in place; `pipeline` calls it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from torch import nn
@@ -42,6 +42,10 @@ class Context(Protocol):
     images: ImageSet
     validation: ImageSet
     labelled: bool
+
+    @property
+    def time_is_up(self) -> bool:
+        """Whether the plan's minutes are over; nothing long is to begin then."""
 
     def teacher(self) -> Network:
         """Return the given network, built once, in evaluation mode; not to be changed.
@@ -93,9 +97,25 @@ class Context(Protocol):
         """
 
     def offer_onnx(
-        self, network: OnnxNetwork, what: str, accuracy: float, loss: float
+        self,
+        keep: Callable[[], OnnxNetwork],
+        n_bytes: int,
+        what: str,
+        accuracy: float,
+        loss: float,
+        top5: float,
     ) -> Candidate:
-        """Note a network that became a file; no step can follow."""
+        """Note a network that is to become a file; no step can follow.
+
+        Parameters
+        ----------
+        keep
+            Writes the file; called only if it is the result.
+        n_bytes
+            Of the file.
+        what, accuracy, loss, top5
+            As in `Candidate`.
+        """
 
     def note(self, text: str) -> None:
         """Tell people something, a sentence."""

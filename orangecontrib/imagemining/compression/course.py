@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -245,19 +244,29 @@ class Course:
         return candidate
 
     def offer_onnx(
-        self, network: OnnxNetwork, what: str, accuracy: float, loss: float
+        self,
+        keep: Callable[[], OnnxNetwork],
+        n_bytes: int,
+        what: str,
+        accuracy: float,
+        loss: float,
+        top5: float,
     ) -> Candidate:
         """Note a network in a file; see `context.Context`."""
         candidate = Candidate(
             self._step,
             what,
-            Path(network.path).stat().st_size,
+            n_bytes,
             self.trail[-1].n_parameters if self.trail else 0,
             accuracy,
             loss,
             self.seconds,
-            network,
+            OnnxNetwork("", what),  # not written yet
+            top5,
         )
+        # files that nobody asked for are not left in the user's folder
+        is_result = self.goal.choose([*self.trail, candidate]) == len(self.trail)
+        candidate = replace(candidate, network=keep() if is_result else None)
         self._add(candidate)
         self._after_offer()
         return candidate

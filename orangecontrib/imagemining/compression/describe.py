@@ -75,7 +75,11 @@ def describe(network: ImageNetwork, progress: Progress = no_progress) -> Describ
     n_bytes = sum(t.nbytes for t in network.tensors.values())
     nonzero = sum(int(np.count_nonzero(network.tensors[name])) for name in learned)
     parameters = sum(network.tensors[name].size for name in learned)
-    is_coded = bool(network.stored) or nonzero < (1 - _PRUNED) * parameters
+    is_coded = (
+        bool(network.stored)
+        or "compression" in network.card.recipe
+        or nonzero < (1 - _PRUNED) * parameters
+    )
     progress(0.6, f"Coding {network.title}…" if is_coded else "")
     if not is_coded:
         layers = [_uncoded(layer) for layer in layers]

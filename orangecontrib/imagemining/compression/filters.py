@@ -228,13 +228,18 @@ def _bearable(
         shares[layer] = 0.0
         for part in _TRIED:
             count = n - filters_left(n, step.share * part)
-            if not count:
+            if not count or context.time_is_up:
                 break
             trial = copy.copy(working)  # gets a network of its own
             without_filters(trial, _weakest(trial, {layer: count}))
             if context.judge(trial, _JUDGED).accuracy >= least - 1e-9:
                 shares[layer] = step.share * part
                 break
+    if context.time_is_up:
+        context.note(
+            "The time was over before all layers were tried; those that were not keep"
+            " their filters"
+        )
     return shares
 
 

@@ -27,6 +27,7 @@ from orangecontrib.imagemining.compression.int8_network import (
     integer_content,
     simulated,
 )
+from orangecontrib.imagemining.compression.judging import top5_of
 from orangecontrib.imagemining.compression.lowbits import LowBit
 from orangecontrib.imagemining.compression.plan import Int8
 from orangecontrib.imagemining.compression.working import Working
@@ -74,7 +75,8 @@ def run(step: Int8, working: Working, context: Context) -> None:
 
     With epochs, the network is trained rounded, beginning with the ranges of
     calibration; of the two files, before and after it, the one that reads more
-    validation images right is noted. Files are kept in the user's data folder.
+    validation images right is noted. If it is the result, it is kept in the user's data
+    folder.
 
     Parameters
     ----------
@@ -112,8 +114,10 @@ def run(step: Int8, working: Working, context: Context) -> None:
     calibration, file = integer_file(
         network, looked, step.method, part(0.0, 0.8 * ready)
     )
-    evaluation = _judged(file, network, context.validation, part(0.8 * ready, ready))
-    best = (network, file, evaluation)
+    evaluation, top5 = _judged(
+        file, network, context.validation, part(0.8 * ready, ready)
+    )
+    best = (network, file, evaluation, top5)
     for layer in working.layers:
         form = working.form(layer)
         if form is None or form.bits > 8:
@@ -126,26 +130,28 @@ def run(step: Int8, working: Working, context: Context) -> None:
             context.tune(working, step.epochs, "Training in 8 bits", recipe=recipe)
         network = working.image_network()
         _, file = integer_file(network, looked, step.method, part(ready, 0.9))
-        evaluation = _judged(file, network, context.validation, part(0.9, 1.0))
+        evaluation, top5 = _judged(file, network, context.validation, part(0.9, 1.0))
         if _is_better(evaluation, best[2]):
-            best = (network, file, evaluation)
+            best = (network, file, evaluation, top5)
             what += f", trained {step.epochs} epochs"
         else:
             context.note(
                 "Training in 8 bits did not make the int8 network better; the result is"
                 " the one before it"
             )
-    network, file, evaluation = best
+    network, file, evaluation, top5 = best
     if file.bits < 8:
         context.note(
             "This computer's processor rounds sums of 8-bit products wrongly, so the"
             " weights have 7 bits"
         )
     context.offer_onnx(
-        _kept(file, network, what),
+        lambda: _kept(file, network, what),
+        len(file.content),
         what,
         math.nan if evaluation is None else evaluation.accuracy,
         math.nan if evaluation is None else evaluation.loss,
+        top5,
     )
 
 
@@ -297,10 +303,10 @@ def plain(images: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.float
 
 def _judged(
     file: IntegerFile, network: ImageNetwork, images: ImageSet, progress: Progress
-) -> Evaluation | None:
-    """Return how good the file is; None without images."""
+) -> tuple[Evaluation | None, float]:
+    """Return how good the file is, None without images, and its top-5."""
     if not len(images):
-        return None
+        return None, math.nan
     running = Running(file.content, network.title)
     rows = np.arange(len(images))
     found = []
@@ -309,7 +315,8 @@ def _judged(
         batch = images.prepared(rows[start : start + _BATCH])
         found.append(running(plain(batch, network.card.preprocess)))
     logits = torch.from_numpy(np.concatenate(found))
-    return judged(logits, images.labels, rows, len(network.classes))
+    evaluation = judged(logits, images.labels, rows, len(network.classes))
+    return evaluation, top5_of(logits, images.labels)
 
 
 def _is_better(one: Evaluation | None, other: Evaluation | None) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from orangecontrib.imagemining.compression.plan import CompressionPlan
@@ -20,7 +21,7 @@ from orangecontrib.imagemining.training.data import ImageSet
 from orangecontrib.imagemining.training.evaluation import Evaluation, judged
 from orangecontrib.imagemining.weights.image_network import ImageNetwork
 
-__all__ = ["answers", "judge", "logits_of", "no_images"]
+__all__ = ["answers", "judge", "logits_of", "no_images", "top5_of"]
 
 _TOP = 5
 
@@ -44,14 +45,31 @@ def judge(
     NaN with fewer than six classes.
     """
     seen = logits_of(working, images, plan, progress)
-    n_classes = seen.shape[1]
-    top5 = math.nan
-    if n_classes > _TOP:
-        truth = torch.from_numpy(images.labels)[:, None]
-        # of equally likely ones the first count, as in `tables.evaluating`
-        best = seen.argsort(dim=1, descending=True, stable=True)[:, :_TOP]
-        top5 = float((best == truth).any(dim=1).double().mean())
-    return judged(seen, images.labels, np.arange(len(images)), n_classes), top5
+    rows = np.arange(len(images))
+    found = judged(seen, images.labels, rows, seen.shape[1])
+    return found, top5_of(seen, images.labels)
+
+
+def top5_of(logits: Tensor, labels: NDArray[np.int64]) -> float:
+    """Return the share of images whose class is among the five likeliest.
+
+    Parameters
+    ----------
+    logits
+        (n, classes), n at least 1.
+    labels
+        (n,)
+
+    Returns
+    -------
+    0–1; NaN with fewer than six classes.
+    """
+    if logits.shape[1] <= _TOP:
+        return math.nan
+    # of equally likely ones the first count, as in `tables.evaluating`
+    best = logits.argsort(dim=1, descending=True, stable=True)[:, :_TOP]
+    truth = torch.from_numpy(labels)[:, None]
+    return float((best == truth).any(dim=1).double().mean())
 
 
 def no_images(network: ImageNetwork) -> ImageSet:

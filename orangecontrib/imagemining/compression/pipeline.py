@@ -64,7 +64,6 @@ from orangecontrib.imagemining.specs import Progress, no_progress
 from orangecontrib.imagemining.training.data import ImageSet, split
 from orangecontrib.imagemining.weights.image_network import (
     ImageNetwork,
-    OnnxNetwork,
 )
 
 __all__ = ["compress", "runner_of", "split_for"]
@@ -150,6 +149,12 @@ def compress(
     """
     check_plan(plan)
     check_network(network)
+    for name, tensor in network.tensors.items():
+        if not np.isfinite(tensor).all():
+            raise TrainingError(
+                f"'{name}' of {network.title} holds values that are no numbers: its"
+                " training has failed, so there is nothing to compress"
+            )
     working = Working(network)
     adopt(working, plan)
     images = no_images(network) if images is None else images
@@ -238,7 +243,7 @@ def _run_steps(plan: CompressionPlan, working: Working, course: Course) -> None:
                 f" there: {ex}"
             )
             return
-        if isinstance(course.trail[-1].network, OnnxNetwork):
+        if isinstance(step, Int8):
             return
         if not course.is_noted(working):
             course.offer(working, words_of(step))
@@ -343,8 +348,9 @@ def _on_validation(plan: CompressionPlan, validation: ImageSet) -> list[str]:
     n = len(validation)
     if not n or plan.tolerance is None or plan.tolerance * n >= 1:
         return []
+    images = "one image" if n == 1 else f"{n:,} images"
     return [
-        f"Accuracies are of {n:,} images, where one is {100 / n:.2g} points: a loss of"
+        f"Accuracies are of {images}, where one is {100 / n:.3g} points: a loss of"
         f" {100 * plan.tolerance:.2g} points means that none more is read wrongly. With"
         " more images it is told more exactly"
     ]

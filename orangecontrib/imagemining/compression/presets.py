@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from orangecontrib.imagemining.compression.checks import needs_images
@@ -18,7 +18,7 @@ from orangecontrib.imagemining.compression.plan import (
     Share,
 )
 
-__all__ = ["DEFAULT_PRESET", "PRESETS", "Preset", "with_preset"]
+__all__ = ["DEFAULT_PRESET", "PRESETS", "Preset"]
 
 
 @dataclass(frozen=True)
@@ -153,17 +153,3 @@ PRESETS: Mapping[str, Preset] = MappingProxyType({each.name: each for each in _P
 
 #: The one to begin with.
 DEFAULT_PRESET = _PRESETS[0].name
-
-
-def with_preset(plan: CompressionPlan, name: str) -> CompressionPlan:
-    """Return a plan with a preset's steps and tolerance; all else stays.
-
-    Parameters
-    ----------
-    plan
-        Whose recipe, batch and the like are kept.
-    name
-        In `PRESETS`.
-    """
-    preset = PRESETS[name].plan
-    return replace(plan, steps=preset.steps, tolerance=preset.tolerance)

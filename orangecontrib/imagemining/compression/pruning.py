@@ -160,6 +160,11 @@ def _amounts(step: Prune, working: Working, context: Context) -> Amounts:
         lambda fraction, status="": context.report(0.7 * fraction, status),
     )
     context.note(_told(found))
+    if context.time_is_up:
+        context.note(
+            "The time was over before it was known what all layers can spare; of those"
+            " not tried nothing is pruned"
+        )
     return Amounts({each.layer: each.chosen for each in found}, fixed=step.shares)
 
 

@@ -1,44 +1,17 @@
-"""What a compression came to: a row a layer, and a row a step.
-
-As Tables 1 and 2 of SqueezeNet's paper (Iandola et al. 2016).
-"""
+"""What a compression came to: a row a layer, as SqueezeNet's Table 1."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from orangecontrib.imagemining.compression.describe import describe
 from orangecontrib.imagemining.compression.described import LayerInfo
-from orangecontrib.imagemining.compression.results import (
-    Candidate,
-    Compressed,
-    LayerReport,
-)
+from orangecontrib.imagemining.compression.results import LayerReport
 from orangecontrib.imagemining.weights.image_network import AnyNetwork, ImageNetwork
 
-__all__ = ["StepShare", "integer_reports", "layer_reports", "step_shares"]
-
-
-@dataclass(frozen=True)
-class StepShare:
-    """A row of the table of steps.
-
-    Attributes
-    ----------
-    candidate : the network after it.
-    ratio : how many times smaller the file is than the numbers were at the beginning.
-    of_before : size as a share of the candidate before, 0–1.
-    lost : accuracy that was lost since the beginning, 0–1; NaN if not known.
-    chosen : whether it is the result.
-    """
-
-    candidate: Candidate
-    ratio: float
-    of_before: float
-    lost: float
-    chosen: bool
+__all__ = ["integer_reports", "layer_reports"]
 
 
 def layer_reports(
@@ -101,21 +74,6 @@ def integer_reports(network: ImageNetwork, given: ImageNetwork) -> list[LayerRep
         biases = row.shape[0] if row.shape else 0
         rows.append(replace(row, bits=8, n_bytes=weights + 4 * biases))
     return rows
-
-
-def step_shares(compressed: Compressed) -> list[StepShare]:
-    """Return what each step did, in their order; the first row is as it was."""
-    trail = compressed.trail
-    return [
-        StepShare(
-            each,
-            compressed.ratio_of(each),
-            each.n_bytes / trail[max(place - 1, 0)].n_bytes,
-            trail[0].accuracy - each.accuracy,
-            place == compressed.chosen,
-        )
-        for place, each in enumerate(trail)
-    ]
 
 
 def _report(layer: LayerInfo, parameters: int) -> LayerReport:

@@ -61,7 +61,8 @@ def sensitivities(
     working
         Is left as it is.
     context
-        Its validation images are looked at, up to `IMAGES` of them.
+        Its validation images are looked at, up to `IMAGES` of them. When its time is
+        up, layers not tried yet can spare nothing.
     tolerance
         Accuracy (0–1) that a layer alone may cost.
     most
@@ -89,6 +90,8 @@ def sensitivities(
         kept = weight.clone()
         shares, accuracies, chosen = [0.0], [before], 0.0
         for place, share in enumerate(tried):
+            if context.time_is_up:
+                break
             done = (number + place / len(tried)) / len(names)
             progress(done, f"Trying {name} without {share:.0%} of its weights")
             (mask,) = largest([kept], share)

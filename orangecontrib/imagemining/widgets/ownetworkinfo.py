@@ -85,7 +85,8 @@ class OWNetworkInfo(OWWidget, ConcurrentWidgetMixin):
 
     class Information(OWWidget.Information):
         architecture_only = Msg(
-            "The weights of {} are not on this computer: what is shown is the architecture."
+            "The weights of {} are not on this computer: what is shown is the"
+            " architecture."
         )
 
     def __init__(self) -> None:

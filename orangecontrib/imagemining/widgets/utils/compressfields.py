@@ -184,7 +184,7 @@ _FIELDS: Mapping[type[Step], tuple[Field, ...]] = {
             "Thrift",
             "Above 0, values that come often are preferred where others are hardly"
             " nearer, which makes the file smaller: 3 costs hardly anything, 30 a lot",
-            most=1e6,
+            most=1000,
         ),
         Field(
             "compensate",

@@ -298,7 +298,7 @@ def _free(
 ) -> QRectF | None:
     """Return where a text fits beside a point, None if it does not."""
     width, height = metrics.horizontalAdvance(text) + 2, metrics.height()
-    gap = _LARGE / 2 + 2
+    gap = _LARGE / 2 + 4
     x, y = centre.x(), centre.y()
     for left, top in (
         (x + gap, y - height / 2),
