@@ -187,7 +187,8 @@ def test_by_sensitivity_and_cancelling():
     context, working = begun(step)
     run(step, working, context)
     assert min(zeros(working).values()) > 0.59
-    assert context.notes[0].startswith("Layers alone can spare: conv1 60%, ")
+    told = "Tried one by one, layers bear zeros: conv1 60 %, "
+    assert context.notes[0].startswith(told)
 
     def stop(fraction, status=""):
         raise TaskCancelled

@@ -201,6 +201,12 @@ def check_network(network: AnyNetwork) -> ImageNetwork:
     return network
 
 
+def _cure(step: Step) -> str:
+    if isinstance(step, Int8):  # which is never before anything
+        return "Leave one of them out"
+    return "Put it before, or leave one of them out"
+
+
 def _check_order(step: Step, before: list[Step]) -> None:
     if before and isinstance(before[-1], Int8):
         raise TrainingError(
@@ -212,7 +218,7 @@ def _check_order(step: Step, before: list[Step]) -> None:
                 if isinstance(other, others):
                     raise TrainingError(
                         f"{title_of(step)} cannot come after {title_of(other)}: {why}."
-                        f" Put it before, or leave one of them out"
+                        f" {_cure(step)}"
                     )
     if isinstance(step, Distil) and before:
         raise TrainingError(

@@ -171,15 +171,19 @@ def _amounts(step: Prune, working: Working, context: Context) -> Amounts:
 def _told(found: list[Sensitivity]) -> str:
     """Return what layers can spare, in a sentence."""
     if len(found) <= _TOLD:
-        told = ", ".join(f"{each.layer} {each.chosen:.0%}" for each in found)
-        return f"Layers alone can spare: {told}"
+        told = ", ".join(f"{each.layer} {_percent(each.chosen)}" for each in found)
+        return f"Tried one by one, layers bear zeros: {told}"
     order = sorted(found, key=lambda each: each.chosen)
     least, middle, most = order[0], order[len(order) // 2], order[-1]
     return (
-        f"Layers alone can spare from {least.chosen:.0%} ({least.layer}) to"
-        f" {most.chosen:.0%} ({most.layer}) of their weights, half of the"
-        f" {len(order)} layers at least {middle.chosen:.0%}"
+        f"Tried one by one, layers bear from {_percent(least.chosen)} ({least.layer})"
+        f" to {_percent(most.chosen)} ({most.layer}) zeros, half of the {len(order)}"
+        f" layers at least {_percent(middle.chosen)}"
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _zeros(working: Working) -> float:
