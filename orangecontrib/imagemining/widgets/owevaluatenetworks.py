@@ -33,6 +33,7 @@ from orangecontrib.imagemining.widgets.utils.forms import (
     button,
     new_form,
 )
+from orangecontrib.imagemining.widgets.utils.report import texts_of
 
 _N_REASONS = 2  # that a message has
 
@@ -302,7 +303,7 @@ class OWEvaluateNetworks(OWWidget, ConcurrentWidgetMixin):
             ],
         )
         if self.evaluation is not None:
-            self.report_table("Networks", self.table)
+            self.report_table("Networks", texts_of(self.table), header_rows=1)
 
 
 if __name__ == "__main__":

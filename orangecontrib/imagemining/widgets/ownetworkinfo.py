@@ -33,7 +33,7 @@ from orangecontrib.imagemining.widgets.utils.infowork import (
     run_info,
     run_judge,
 )
-from orangecontrib.imagemining.widgets.utils.report import picture_of
+from orangecontrib.imagemining.widgets.utils.report import picture_of, texts_of
 
 _NOTHING = "Connect networks, or add a published one."
 
@@ -383,8 +383,9 @@ class OWNetworkInfo(OWWidget, ConcurrentWidgetMixin):
         entry = self._chosen()
         if entry is None:
             return
-        self.report_table("Networks", self.comparison)
-        self.report_table(f"Layers of {entry.title}", self.layers)
+        self.report_table("Networks", texts_of(self.comparison), header_rows=1)
+        layers = texts_of(self.layers)
+        self.report_table(f"Layers of {entry.title}", layers, header_rows=1)
         self.report_raw("Drawing", picture_of(self.drawing))
 
 

@@ -9,7 +9,7 @@ from orangecontrib.imagemining.widgets.utils.compressfacts import Facts
 from orangecontrib.imagemining.widgets.utils.compresspanel import GOAL_LABELS
 from orangecontrib.imagemining.widgets.utils.compresstexts import describe_step
 from orangecontrib.imagemining.widgets.utils.compressview import CompressView
-from orangecontrib.imagemining.widgets.utils.report import picture_of
+from orangecontrib.imagemining.widgets.utils.report import picture_of, texts_of
 from orangecontrib.imagemining.widgets.utils.trainchoices import written
 
 __all__ = ["report_compression"]
@@ -48,5 +48,6 @@ def report_compression(
         return
     widget.report_items("Result", [("Result", view.figures_label.text())])
     widget.report_raw("Size and accuracy", picture_of(view.plot))
-    widget.report_table("On the way", view.trail_table)
-    widget.report_table("Layers of the result", view.layers_table)
+    trail, layers = texts_of(view.trail_table), texts_of(view.layers_table)
+    widget.report_table("On the way", trail, header_rows=1)
+    widget.report_table("Layers of the result", layers, header_rows=1)
