@@ -3,6 +3,7 @@
 
 Usage: .venv/bin/python benchmarks/share_squeezenet.py FOLDER [--out FILE] [--images N]
            [--distil] [--thrifts T …] [--epochs N] [--prune SHARE] [--rate R]
+           [--half {0,1}]
 
 FOLDER has ``labels.csv`` with columns ``file`` and ``index0`` (ImageNet class, 0-999)
 and the files in ``images/``. The published weights are to be on this computer.
@@ -12,7 +13,7 @@ for their bits (``thrift``). With --distil, every second image is for tuning, wi
 its label: errors of rounding are made up for on these images, and then shared values,
 biases and so on learn the answers that the network gave before; with --prune, the
 smallest weights go first, by each layer's sensitivity, SHARE of them at most. What is
-left is told on the other images.
+left is told on the other images; --half 1 exchanges the two.
 
 Prints bytes of the file, with and without the card (most of it names of classes),
 top-1, and how often the answer is that of the 32-bit network; writes them as JSON
@@ -141,10 +142,11 @@ def with_distillation(
     thrifts: list[float],
     epochs: int,
     prune: float,
+    half: int,
 ) -> None:
     """Tune on every second image, without labels; tell on the others."""
     rows = np.arange(len(images))
-    tuning, test = images.subset(rows[::2]), images.subset(rows[1::2])
+    tuning, test = images.subset(rows[half::2]), images.subset(rows[1 - half :: 2])
     lines.add("32-bit numbers", given, test)
     moments = input_moments(Working(given), lines.plan, tuning)
     for thrift in thrifts:
@@ -193,6 +195,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--prune", type=float, default=0.0)
     parser.add_argument("--rate", type=float, default=0.001)
+    parser.add_argument("--half", type=int, choices=(0, 1), default=0)
     options = parser.parse_args()
     with open(options.folder / "labels.csv", newline="", encoding="utf8") as stream:
         rows = list(csv.DictReader(stream))[: options.images]
@@ -221,7 +224,13 @@ def main() -> None:
     lines = Lines(options.out, about, plan)
     if options.distil:
         with_distillation(
-            given, images, lines, options.thrifts, options.epochs, options.prune
+            given,
+            images,
+            lines,
+            options.thrifts,
+            options.epochs,
+            options.prune,
+            options.half,
         )
     else:
         without_training(given, images, lines)

@@ -13,11 +13,6 @@ import onnx_files as files
 import pytest
 
 from orangecontrib.imagemining.embedders.cache import keys, spec_key
-from orangecontrib.imagemining.embedders.cards import (
-    card_path,
-    load_card,
-    save_card,
-)
 from orangecontrib.imagemining.embedders.catalog import (
     inspect_network,
     make_card,
@@ -26,6 +21,11 @@ from orangecontrib.imagemining.embedders.catalog import (
 from orangecontrib.imagemining.exceptions import UnknownNameError, WeightsError
 from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.weights import WEIGHTS, identity_of, store
+from orangecontrib.imagemining.weights.cards import (
+    card_path,
+    load_card,
+    save_card,
+)
 
 SPEC = EmbedderSpec("squeezenet1_1", "features")
 

@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 
 from orangecontrib.imagemining.embedders import LocalEmbedder, catalog
-from orangecontrib.imagemining.embedders.cards import Card, card_path, save_card
 from orangecontrib.imagemining.embedders.engines.runtime import RuntimeEngine
 from orangecontrib.imagemining.exceptions import (
     FilesExistError,
@@ -25,6 +24,7 @@ from orangecontrib.imagemining.exceptions import (
 )
 from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.weights import WEIGHTS, weights_of
+from orangecontrib.imagemining.weights.cards import Card, card_path, save_card
 
 
 @pytest.fixture(autouse=True)

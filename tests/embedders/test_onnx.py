@@ -16,7 +16,6 @@ import torch
 from onnx import TensorProto, helper, load_model, save_model
 
 from orangecontrib.imagemining.embedders import onnxfile
-from orangecontrib.imagemining.embedders.cards import card_path, save_card
 from orangecontrib.imagemining.embedders.engines import onnx as engine_module
 from orangecontrib.imagemining.embedders.engines.onnx import (
     OnnxEngine,
@@ -26,6 +25,7 @@ from orangecontrib.imagemining.embedders.engines.onnx import (
 from orangecontrib.imagemining.embedders.engines.pytorch import engine_for
 from orangecontrib.imagemining.exceptions import WeightsError
 from orangecontrib.imagemining.weights import weights_of
+from orangecontrib.imagemining.weights.cards import card_path, save_card
 
 MEAN, DEVIATION = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
 

@@ -17,7 +17,6 @@ from conftest import picture
 from trained_networks import network_of
 
 from orangecontrib.imagemining.embedders import LocalEmbedder
-from orangecontrib.imagemining.embedders.cards import card_path, load_card
 from orangecontrib.imagemining.embedders.catalog import (
     card_of,
     name_of_file,
@@ -34,6 +33,7 @@ from orangecontrib.imagemining.exceptions import (
 )
 from orangecontrib.imagemining.networks._base import _parts, grid_means
 from orangecontrib.imagemining.specs import Preprocess
+from orangecontrib.imagemining.weights.cards import card_path, load_card
 from orangecontrib.imagemining.weights.image_network import ImageNetwork, OnnxNetwork
 
 ODD = Preprocess((48, 40), (3, 2, 1), (50, 60, 70), 1.0, "bicubic", "BGR", True, (0, 7))

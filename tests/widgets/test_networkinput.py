@@ -255,11 +255,11 @@ class TestNetworkInput(base.WidgetTest):
     def test_onnx_network(self) -> None:
         from test_owimageembedding import onnx_network
 
-        from orangecontrib.imagemining.embedders.cards import save_card
         from orangecontrib.imagemining.embedders.catalog import (
             inspect_network,
             make_card,
         )
+        from orangecontrib.imagemining.weights.cards import save_card
 
         path = onnx_network(self.folder / "mean.onnx")
         file = inspect_network(path)

@@ -17,13 +17,13 @@ from Orange.widgets.tests import base
 from PIL import Image
 
 from orangecontrib.imagemining.embedders.cache import VectorStore, shared_store
-from orangecontrib.imagemining.embedders.cards import load_card
 from orangecontrib.imagemining.embedders.catalog import engine_for, inspect_network
 from orangecontrib.imagemining.embedders.engines import loading
 from orangecontrib.imagemining.embedders.engines.exported import ExportError
 from orangecontrib.imagemining.exceptions import TaskCancelled, WeightsError
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress, Weights
 from orangecontrib.imagemining.tables import embed_table, table_from_folder
+from orangecontrib.imagemining.weights.cards import load_card
 from orangecontrib.imagemining.widgets.owimageembedding import OWImageEmbedding
 from orangecontrib.imagemining.widgets.utils import embedderwork
 from orangecontrib.imagemining.widgets.utils.embedderwork import run

@@ -16,9 +16,9 @@ from onnx import TensorProto, helper, numpy_helper, save_model
 from Orange.widgets.tests import base
 from trained_networks import compressed_network, network_of
 
-from orangecontrib.imagemining.embedders.cards import card_path, load_card
 from orangecontrib.imagemining.embedders.onnxexport import export_onnx
 from orangecontrib.imagemining.tables import table_from_folder
+from orangecontrib.imagemining.weights.cards import card_path, load_card
 from orangecontrib.imagemining.weights.image_network import ImageNetwork, OnnxNetwork
 from orangecontrib.imagemining.weights.network_file import save_network
 from orangecontrib.imagemining.widgets import owloadnetwork

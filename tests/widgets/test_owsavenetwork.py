@@ -10,9 +10,9 @@ from AnyQt.QtWidgets import QMessageBox
 from Orange.widgets.tests import base
 from trained_networks import compressed_network, network_of
 
-from orangecontrib.imagemining.embedders.cards import card_path, load_card
 from orangecontrib.imagemining.embedders.catalog import name_of_file, network_from
 from orangecontrib.imagemining.embedders.onnxexport import export_onnx
+from orangecontrib.imagemining.weights.cards import card_path, load_card
 from orangecontrib.imagemining.weights.image_network import AnyNetwork, ImageNetwork
 from orangecontrib.imagemining.weights.network_file import (
     load_network_file,

@@ -7,6 +7,7 @@ watching the functions that are called in between.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -113,7 +114,7 @@ def kind_of(module: nn.Module) -> str:
     return "pooling" if isinstance(module, _POOLINGS) else "other"
 
 
-class _Watch(TorchFunctionMode):
+class _Watch(TorchFunctionMode, ABC):
     """Sees functions between layers; `begin` and `end` are told of layers."""
 
     def __init__(self) -> None:
@@ -132,11 +133,11 @@ class _Watch(TorchFunctionMode):
             return _run(func, args, kwargs or {})
         return self.called(func, args, kwargs or {})
 
+    @abstractmethod
     def called(
         self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
         """Run a function between layers."""
-        raise NotImplementedError
 
     def begin(self, name: str, module: nn.Module, x: Any) -> None:
         """A layer begins."""

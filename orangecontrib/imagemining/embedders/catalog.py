@@ -16,13 +16,6 @@ from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orangecontrib.imagemining.embedders.cards import (
-    Card,
-    card_path,
-    load_card,
-    save_card,
-    write_json,
-)
 from orangecontrib.imagemining.embedders.engines.choice import (
     AUTO,
     EngineChoice,
@@ -42,6 +35,13 @@ from orangecontrib.imagemining.embedders.trained import (
 from orangecontrib.imagemining.exceptions import UnknownNameError, WeightsError
 from orangecontrib.imagemining.specs import VIEWS, Weights
 from orangecontrib.imagemining.weights import WEIGHTS, data_folder, weights_of
+from orangecontrib.imagemining.weights.cards import (
+    Card,
+    card_path,
+    load_card,
+    save_card,
+    write_json,
+)
 from orangecontrib.imagemining.weights.image_network import AnyNetwork, OnnxNetwork
 
 if TYPE_CHECKING:

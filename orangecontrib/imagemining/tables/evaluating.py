@@ -22,7 +22,6 @@ from Orange.data import (
 from Orange.data.util import get_unique_names
 
 from orangecontrib.imagemining.embedders import LocalEmbedder
-from orangecontrib.imagemining.embedders.cards import load_card
 from orangecontrib.imagemining.embedders.catalog import engine_and_choice, path_of
 from orangecontrib.imagemining.embedders.engines.choice import AUTO
 from orangecontrib.imagemining.embedders.trained import prediction_spec
@@ -31,6 +30,7 @@ from orangecontrib.imagemining.specs import Progress, no_progress
 from orangecontrib.imagemining.tables.columns import image_sources
 from orangecontrib.imagemining.tables.networkmodel import rendering_for
 from orangecontrib.imagemining.tables.widening import with_metas
+from orangecontrib.imagemining.weights.cards import load_card
 from orangecontrib.imagemining.weights.image_network import (
     AnyNetwork,
     ImageNetwork,

@@ -17,7 +17,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from orangecontrib.imagemining.embedders.cards import Card, load_card
 from orangecontrib.imagemining.embedders.catalog import ONNX, TIMM, card_of, path_of
 from orangecontrib.imagemining.embedders.onnxfile import sha256_of
 from orangecontrib.imagemining.embedders.trained import is_trained
@@ -26,6 +25,7 @@ from orangecontrib.imagemining.images import local_path
 from orangecontrib.imagemining.images.sources import parse_source, split_source
 from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.weights import identity_of
+from orangecontrib.imagemining.weights.cards import Card, load_card
 
 __all__ = [
     "READING",

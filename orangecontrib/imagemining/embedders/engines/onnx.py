@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orangecontrib.imagemining.embedders.cards import (
+from orangecontrib.imagemining.embedders.engines import quiet
+from orangecontrib.imagemining.embedders.onnxfile import (
+    parts_of,
+    read_network_file,
+    sha256_of,
+)
+from orangecontrib.imagemining.exceptions import WeightsError
+from orangecontrib.imagemining.weights.cards import (
     MAX_SIDE,
     Card,
     CardLayer,
@@ -21,13 +28,6 @@ from orangecontrib.imagemining.embedders.cards import (
     Layout,
     card_path,
 )
-from orangecontrib.imagemining.embedders.engines import quiet
-from orangecontrib.imagemining.embedders.onnxfile import (
-    parts_of,
-    read_network_file,
-    sha256_of,
-)
-from orangecontrib.imagemining.exceptions import WeightsError
 
 __all__ = ["NetworkFile", "OnnxEngine", "Port", "inspect_file", "make_card"]
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from Orange.data import Table, Variable
 from Orange.widgets.utils.concurrent import TaskState
 
-from orangecontrib.imagemining.embedders.cards import card_path
 from orangecontrib.imagemining.embedders.catalog import (
     TIMM,
     add_own_network,
@@ -25,6 +24,7 @@ from orangecontrib.imagemining.embedders.catalog import (
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress
 from orangecontrib.imagemining.tables import EmbeddingResult, embed_table
 from orangecontrib.imagemining.weights import fetch, import_file, weights_of
+from orangecontrib.imagemining.weights.cards import card_path
 from orangecontrib.imagemining.weights.image_network import AnyNetwork, ImageNetwork
 from orangecontrib.imagemining.widgets.utils.pacetext import (
     duration,

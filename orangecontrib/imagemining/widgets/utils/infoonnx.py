@@ -17,10 +17,10 @@ from orangecontrib.imagemining.compression.described import (
     LayerInfo,
     Times,
 )
-from orangecontrib.imagemining.embedders.cards import load_card
 from orangecontrib.imagemining.embedders.catalog import card_of, engine_for, path_of
 from orangecontrib.imagemining.exceptions import WeightsError
 from orangecontrib.imagemining.specs import Progress
+from orangecontrib.imagemining.weights.cards import load_card
 from orangecontrib.imagemining.weights.image_network import OnnxNetwork
 
 __all__ = ["describe_onnx", "measure_onnx"]

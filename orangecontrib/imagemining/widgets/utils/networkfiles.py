@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from Orange.base import Model
 from Orange.widgets.utils.concurrent import TaskState
 
-from orangecontrib.imagemining.embedders.cards import card_path, load_card, save_card
 from orangecontrib.imagemining.embedders.catalog import (
     card_of,
     engine_for,
@@ -28,6 +27,7 @@ from orangecontrib.imagemining.embedders.onnxexport import (
 from orangecontrib.imagemining.embedders.trained import checked_network, with_layers
 from orangecontrib.imagemining.exceptions import TableError, WeightsError
 from orangecontrib.imagemining.tables.networkmodel import ImageNetworkModel
+from orangecontrib.imagemining.weights.cards import card_path, load_card, save_card
 from orangecontrib.imagemining.weights.compressed_file import (
     COMPRESSED_SUFFIX,
     compressed_size,

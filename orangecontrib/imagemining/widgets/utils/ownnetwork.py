@@ -20,7 +20,7 @@ from AnyQt.QtWidgets import (
     QWidget,
 )
 
-from orangecontrib.imagemining.embedders.cards import MAX_SIDE
+from orangecontrib.imagemining.weights.cards import MAX_SIDE
 from orangecontrib.imagemining.widgets.utils.forms import NoteLabel, add_row, new_form
 
 if TYPE_CHECKING:

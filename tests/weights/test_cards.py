@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from orangecontrib.imagemining.embedders.cards import (
+from orangecontrib.imagemining.exceptions import FilesExistError, WeightsError
+from orangecontrib.imagemining.weights import cards
+from orangecontrib.imagemining.weights.cards import (
     Card,
     CardLayer,
     card_path,
     load_card,
     save_card,
 )
-from orangecontrib.imagemining.exceptions import FilesExistError, WeightsError
-from orangecontrib.imagemining.weights import cards
 
 CARD = Card(
     file="own.onnx",
