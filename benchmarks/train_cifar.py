@@ -3,13 +3,15 @@
 
 Usage: .venv/bin/python benchmarks/train_cifar.py PLACE [--out FOLDER] [--epochs N]
            [--minutes N] [--device NAME] [--checkpoint FILE] [--images N]
-           [--network FILE]
+           [--network FILE] [--erase SHARE] [--from FILE]
 
 PLACE is a ``.tar.gz`` or a folder with ``train/<class>/`` and ``test/<class>/``. Of the
 50,000 images for training 2,000 are kept for validation; the 10,000 of the test are
 predicted once, at the end, by the network with the best validation. One cycle of
 gradient descent in batches of 128; images are shifted by up to 4 pixels, mirrored, and
-of half of them a part is blanked.
+of a share of them a part is blanked. With --from, a network that this script made goes
+through one more cycle. The test is also made with each image and its mirror image, the
+answers averaged.
 
 Prints a line an epoch, and writes it to train_cifar.csv in FOLDER (default
 benchmarks/results), and at the end train_cifar.json. The same command goes on where it
@@ -25,12 +27,15 @@ import json
 import os
 import platform
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from cifar import load_cifar  # type: ignore[import-not-found]
+from torch import Tensor
 
 from orangecontrib.imagemining.training.arithmetic import Arithmetic
 from orangecontrib.imagemining.training.callbacks import Callback
@@ -45,7 +50,10 @@ from orangecontrib.imagemining.training.plan import (
 )
 from orangecontrib.imagemining.training.starting import rebuilt
 from orangecontrib.imagemining.training.trainer import Trainer
-from orangecontrib.imagemining.weights.network_file import save_network
+from orangecontrib.imagemining.weights.network_file import (
+    load_network_file,
+    save_network,
+)
 
 OUT = Path(__file__).parent / "results"
 CHECKPOINT = Path(tempfile.gettempdir()) / "train_cifar.checkpoint"
@@ -95,6 +103,16 @@ def write_log(epochs: list[Epoch], path: Path) -> None:
     part.replace(path)
 
 
+def with_mirror(network: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return what looks at images and at their mirror images; answers averaged."""
+
+    def logits(pixels: Tensor) -> Tensor:
+        both = [network(pixels), network(pixels.flip(-1))]
+        return torch.stack(both).softmax(-1).mean(0).log()
+
+    return logits
+
+
 def main() -> None:
     """Train, test, and write what came of it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -106,6 +124,8 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--images", type=int, help="learn from so many, to try it")
     parser.add_argument("--network", type=Path, metavar="FILE")
+    parser.add_argument("--erase", type=float, default=0.5, metavar="SHARE")
+    parser.add_argument("--from", dest="given", type=Path, metavar="FILE")
     options = parser.parse_args()
     (x, y), (test_x, test_y), classes = load_cifar(options.place)
     if options.images:
@@ -116,9 +136,11 @@ def main() -> None:
         test_x, test_y = test_x[some], test_y[some]
     plan = Plan(
         network="resnet20_cifar",
-        start="nothing",
+        start="given" if options.given else "nothing",
         recipe=RECIPE,
-        augmentation=Augmentation(crop="shift", shift=4, mirror=True, erase=0.5),
+        augmentation=Augmentation(
+            crop="shift", shift=4, mirror=True, erase=options.erase
+        ),
         batch=128,
         epochs=options.epochs,
         minutes=options.minutes,
@@ -130,6 +152,7 @@ def main() -> None:
         plan,
         classes,
         ImageSet.from_arrays(x, y),
+        start=load_network_file(options.given) if options.given else None,
         title="ResNet-20, CIFAR-10",
         callbacks=[Lines(options.out / "train_cifar.csv")],
         checkpoint=options.checkpoint,
@@ -141,17 +164,23 @@ def main() -> None:
     write_log(history.epochs, options.out / "train_cifar.csv")
     if options.network is not None:
         save_network(trained.network, options.network, replace=True)
-    right = evaluate(
-        rebuilt(trained.network),
-        ImageSet.from_arrays(test_x, test_y),
-        plan,
-        trained.network.card.preprocess,
-        len(classes),
-        Arithmetic(replace(plan, device="cpu")),
-    ).accuracy
+    network = rebuilt(trained.network)
+    right, right_with_mirror = (
+        evaluate(
+            judged,
+            ImageSet.from_arrays(test_x, test_y),
+            plan,
+            trained.network.card.preprocess,
+            len(classes),
+            Arithmetic(replace(plan, device="cpu")),
+        ).accuracy
+        for judged in (network, with_mirror(network))
+    )
     minutes = sum(epoch.seconds for epoch in history.epochs) / 60
     result = {
         "test_accuracy": right,
+        "test_accuracy_with_mirror_images": right_with_mirror,
+        "begun_with": options.given and options.given.name,
         "tested": len(test_y),
         "trained_minutes": round(minutes, 1),
         "epochs": len(history.epochs),
@@ -164,7 +193,10 @@ def main() -> None:
     text = json.dumps(result, indent=2) + "\n"
     (options.out / "train_cifar.json").write_text(text, encoding="utf8")
     options.checkpoint.unlink(missing_ok=True)
-    print(f"\nTest: {right:.2%} of {len(test_y)} images right, {minutes:.0f} minutes")
+    print(
+        f"\nTest: {right:.2%} of {len(test_y)} images right, "
+        f"{right_with_mirror:.2%} with their mirror images; {minutes:.0f} minutes"
+    )
 
 
 if __name__ == "__main__":
