@@ -17,6 +17,11 @@ Prints a line an epoch, and writes it to train_cifar.csv in FOLDER (default
 benchmarks/results), and at the end train_cifar.json. The same command goes on where it
 was stopped or killed, from its checkpoint (default: in the system's temporary folder).
 The network goes to FILE, where one is told.
+
+The results that are kept, train_cifar_1 and train_cifar_2, are of two cycles:
+
+    benchmarks/train_cifar.py PLACE --epochs 40 --erase 0 --network FILE
+    benchmarks/train_cifar.py PLACE --epochs 30 --from FILE
 """
 
 from __future__ import annotations
