@@ -28,6 +28,7 @@ def loaded_after(statement: str) -> set[str]:
     [
         ("exceptions", (*QT_AND_ORANGE, "numpy", "torch", "PIL", "httpx")),
         ("specs", (*QT_AND_ORANGE, "numpy", "torch", "PIL", "httpx")),
+        ("plugins", (*QT_AND_ORANGE, "numpy", "torch", "PIL", "httpx")),
         ("images", (*QT_AND_ORANGE, "torch", "httpx")),
         ("images.fetch", (*QT_AND_ORANGE, "torch")),
         ("networks", (*QT_AND_ORANGE, "PIL", "httpx", "safetensors")),

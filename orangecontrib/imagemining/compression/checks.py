@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from orangecontrib.imagemining.compression.plan import (
-    STEPS,
     CompressionPlan,
     Densify,
     Distil,
@@ -19,6 +18,7 @@ from orangecontrib.imagemining.compression.plan import (
     PruneFilters,
     Share,
     Step,
+    kind_of,
 )
 from orangecontrib.imagemining.exceptions import TrainingError
 from orangecontrib.imagemining.training.plan import Plan
@@ -35,25 +35,11 @@ __all__ = [
     "words_of",
 ]
 
-#: What the steps are called where people read it.
-_TITLES: dict[type[Step], str] = {
-    Prune: "Prune weights",
-    Densify: "Let weights grow again",
-    PruneFilters: "Prune filters",
-    LowRank: "Low rank",
-    Share: "Share values",
-    LowBits: "Low precision",
-    Distil: "Smaller architecture",
-    FineTune: "Fine-tune",
-    Int8: "Int8",
-    Half: "Half precision",
-}
-
 #: Steps that cannot come after others: those before, and why not.
 _ORDER: list[tuple[type[Step], tuple[type[Step], ...], str]] = [
     (
         Distil,
-        tuple(kind for kind in STEPS.values() if kind is not Distil),
+        (Step,),
         "it begins with another network, so that what was done before would be lost",
     ),
     (
@@ -84,7 +70,7 @@ _ORDER: list[tuple[type[Step], tuple[type[Step], ...], str]] = [
 
 def title_of(step: Step | type[Step]) -> str:
     """Return what a step is called, for people."""
-    return _TITLES[step if isinstance(step, type) else type(step)]
+    return kind_of(step).title
 
 
 def n_epochs(step: Step) -> int:
@@ -100,7 +86,7 @@ def needs_images(step: Step) -> bool:
         return True
     if isinstance(step, Share) and step.compensate:
         return True
-    return step.epochs > 0
+    return step.epochs > 0 or kind_of(step).needs_images
 
 
 def trains_only(step: Step) -> bool:
@@ -133,6 +119,8 @@ def words_of(step: Step) -> str:
             details.append(f"scheme {step.scheme}")
     elif isinstance(step, Distil):
         details.append(step.network)
+    if (say := kind_of(step).words) is not None:
+        details.append(say(step))
     return ", ".join([title_of(step), *details])
 
 
@@ -153,8 +141,7 @@ def check_plan(plan: CompressionPlan) -> None:
         raise TrainingError("The plan has no steps; add one, or choose a preset")
     before: list[Step] = []
     for number, step in enumerate(plan.steps, start=1):
-        if type(step) not in _TITLES:
-            raise TrainingError(f"{step!r} is no step of a compression")
+        kind_of(step)
         _check_order(step, before)
         try:
             _check_step(step)
@@ -212,6 +199,10 @@ def _check_order(step: Step, before: list[Step]) -> None:
         raise TrainingError(
             "Int8 makes a file that nothing can follow; put it at the end"
         )
+    if isinstance(step, Distil) and any(isinstance(e, Distil) for e in before):
+        raise TrainingError(
+            "A smaller architecture can be chosen once, at the beginning"
+        )
     for kind, others, why in _ORDER:
         if isinstance(step, kind):
             for other in before:
@@ -220,10 +211,6 @@ def _check_order(step: Step, before: list[Step]) -> None:
                         f"{title_of(step)} cannot come after {title_of(other)}: {why}."
                         f" {_cure(step)}"
                     )
-    if isinstance(step, Distil) and before:
-        raise TrainingError(
-            "A smaller architecture can be chosen once, at the beginning"
-        )
     if isinstance(step, Densify) and not any(isinstance(e, Prune) for e in before):
         raise TrainingError(
             f"{title_of(step)} needs weights that were pruned; put {title_of(Prune)}"
@@ -280,6 +267,14 @@ def _check_step(step: Step) -> None:
         _one_of("method", step.method, ("minmax", "percentile", "entropy"))
     if isinstance(step, (Densify, FineTune, Distil)):
         _whole("epochs", step.epochs, 1, 10_000)
+    for name, knob in kind_of(step).knobs.items():
+        value = getattr(step, name)
+        if not knob.is_range:
+            _one_of(name, value, knob.allowed)
+        elif type(knob.default) is int:
+            _whole(name, value, *knob.allowed)
+        else:
+            _number(name, value, *knob.allowed)
 
 
 def _rate(rate: float | None) -> None:
@@ -308,10 +303,10 @@ def _whole(name: str, value: object, least: int, most: int) -> None:
         )
 
 
-def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+def _one_of(name: str, value: object, known: tuple[Any, ...]) -> None:
     if value not in known:
         raise TrainingError(
-            f"'{name}' is to be one of {', '.join(known)}, not {value!r}"
+            f"'{name}' is to be one of {', '.join(map(str, known))}, not {value!r}"
         )
 
 

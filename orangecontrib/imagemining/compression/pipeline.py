@@ -1,12 +1,5 @@
 """Runs a plan of a compression, and chooses among what came of it.
 
-::
-
-    >>> from orangecontrib.imagemining.compression.pipeline import compress
-    >>> from orangecontrib.imagemining.compression.presets import PRESETS
-    >>> result = compress(network, PRESETS["Coding only"].plan)   # doctest: +SKIP
-    >>> result.network, result.ratio                              # doctest: +SKIP
-
 With a tolerance, a step that costs too much does not spoil what follows: see
 `compress`.
 """
@@ -37,17 +30,9 @@ from orangecontrib.imagemining.compression.course import (
 from orangecontrib.imagemining.compression.judging import answers, no_images
 from orangecontrib.imagemining.compression.plan import (
     CompressionPlan,
-    Densify,
-    Distil,
-    FineTune,
-    Half,
     Int8,
-    LowBits,
-    LowRank,
-    Prune,
-    PruneFilters,
-    Share,
     Step,
+    kind_of,
 )
 from orangecontrib.imagemining.compression.report import (
     integer_reports,
@@ -68,29 +53,13 @@ from orangecontrib.imagemining.weights.image_network import (
 
 __all__ = ["compress", "runner_of", "split_for"]
 
-_ROOM = "orangecontrib.imagemining.compression"
-
-#: Module and function that does a step.
-_RUNNERS: dict[type[Step], tuple[str, str]] = {
-    Prune: ("pruning", "run"),
-    Densify: ("pruning", "densify"),
-    PruneFilters: ("filters", "run"),
-    LowRank: ("lowrank", "run"),
-    Share: ("sharing", "run"),
-    LowBits: ("lowbits", "run"),
-    Distil: ("distil", "run"),
-    FineTune: ("plainsteps", "fine_tune"),
-    Int8: ("int8", "run"),
-    Half: ("plainsteps", "half"),
-}
-
 
 def runner_of(step: Step) -> Callable[[Any, Working, Context], None]:
     """Return the function that does a step; its module is imported now."""
-    module, function = _RUNNERS[type(step)]
-    run: Callable[[Any, Working, Context], None] = getattr(
-        import_module(f"{_ROOM}.{module}"), function
-    )
+    run = kind_of(step).run
+    if isinstance(run, str):
+        module, _, function = run.partition(":")
+        run = getattr(import_module(module), function)
     return run
 
 
@@ -146,6 +115,16 @@ def compress(
         If it names what does not exist.
     WeightsError
         If the network's numbers are not those of its architecture.
+
+    Examples
+    --------
+    >>> from orangecontrib.imagemining.compression.pipeline import compress
+    >>> from orangecontrib.imagemining.compression.presets import PRESETS
+    >>> from orangecontrib.imagemining.embedders.trained import published_network
+    >>> network = published_network("squeezenet1_1")
+    >>> result = compress(network, PRESETS["Coding only"].plan)
+    >>> result.ratio > 4
+    True
     """
     check_plan(plan)
     check_network(network)

@@ -6,11 +6,13 @@ whole. Standard library only, so that widgets can show and change it without tor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orangecontrib.imagemining.exceptions import TrainingError
+from orangecontrib.imagemining.plugins import load_plugins
+from orangecontrib.imagemining.training.designs import Knob
 from orangecontrib.imagemining.training.plan import Augmentation, Recipe
 
 __all__ = [
@@ -27,8 +29,12 @@ __all__ = [
     "PruneFilters",
     "Share",
     "Step",
+    "StepKind",
+    "kind_of",
     "plan_from_json",
     "plan_to_json",
+    "register_step",
+    "step_kinds",
 ]
 
 
@@ -221,19 +227,93 @@ class Half(Step):
     """Keep weights as 16-bit floating-point numbers."""
 
 
+@dataclass(frozen=True)
+class StepKind:
+    """What the program has to know of a kind of step.
+
+    Attributes
+    ----------
+    name : under which plans are kept, in JSON.
+    step : its class, a frozen dataclass. One that inherits from another kind's class
+        may stand in a plan wherever that one may.
+    title : what people call it.
+    run : what does it, ``run(step, working, context)`` (see `compression.context`); or
+        "module:function", which is imported when it is needed, so that plans can be
+        shown without torch.
+    about : what it does, in a sentence or two, for people; our own kinds have theirs
+        in the widget.
+    knobs : its numbers, by the names of its fields: ranges are looked at before
+        anything long begins, and the widget shows them. Our own kinds have more to look
+        at, in `checks`.
+    words : what to say of a step behind its title, such as "4 bits"; None: nothing.
+    needs_images : whether it cannot be done without images, even without epochs.
+    """
+
+    name: str
+    step: type[Step]
+    title: str
+    run: str | Callable[[Any, Any, Any], None]
+    about: str = ""
+    knobs: Mapping[str, Knob] = field(default_factory=dict)
+    words: Callable[[Any], str] | None = None
+    needs_images: bool = False
+
+
 #: Kinds of steps by the names that plans are kept under.
-STEPS: dict[str, type[Step]] = {
-    "prune": Prune,
-    "densify": Densify,
-    "filters": PruneFilters,
-    "low rank": LowRank,
-    "share": Share,
-    "low bits": LowBits,
-    "distil": Distil,
-    "fine-tune": FineTune,
-    "int8": Int8,
-    "half": Half,
-}
+STEPS: dict[str, type[Step]] = {}
+
+_KINDS: dict[type[Step], StepKind] = {}
+
+
+def register_step(kind: StepKind) -> StepKind:
+    """Add a kind of step.
+
+    Raises
+    ------
+    ValueError
+        If there is one of that name or class already.
+    """
+    if kind.name in STEPS or kind.step in _KINDS:
+        raise ValueError(f"there is a kind of step '{kind.name}' already")
+    STEPS[kind.name] = kind.step
+    _KINDS[kind.step] = kind
+    return kind
+
+
+def step_kinds() -> tuple[StepKind, ...]:
+    """Return all kinds of steps, our own first."""
+    return tuple(_KINDS.values())
+
+
+def kind_of(step: Step | type[Step]) -> StepKind:
+    """Return what is to be known of a step's kind.
+
+    Raises
+    ------
+    TrainingError
+        If it is no step, or of a kind that is not registered.
+    """
+    kind = _KINDS.get(step if isinstance(step, type) else type(step))
+    if kind is None:
+        raise TrainingError(f"{step!r} is no step of a compression")
+    return kind
+
+
+_ROOM = "orangecontrib.imagemining.compression"
+
+for _kind in (
+    StepKind("prune", Prune, "Prune weights", f"{_ROOM}.pruning:run"),
+    StepKind("densify", Densify, "Let weights grow again", f"{_ROOM}.pruning:densify"),
+    StepKind("filters", PruneFilters, "Prune filters", f"{_ROOM}.filters:run"),
+    StepKind("low rank", LowRank, "Low rank", f"{_ROOM}.lowrank:run"),
+    StepKind("share", Share, "Share values", f"{_ROOM}.sharing:run"),
+    StepKind("low bits", LowBits, "Low precision", f"{_ROOM}.lowbits:run"),
+    StepKind("distil", Distil, "Smaller architecture", f"{_ROOM}.distil:run"),
+    StepKind("fine-tune", FineTune, "Fine-tune", f"{_ROOM}.plainsteps:fine_tune"),
+    StepKind("int8", Int8, "Int8", f"{_ROOM}.int8:run"),
+    StepKind("half", Half, "Half precision", f"{_ROOM}.plainsteps:half"),
+):
+    register_step(_kind)
 
 
 @dataclass(frozen=True)
@@ -287,10 +367,9 @@ def plan_to_json(plan: CompressionPlan, short: bool = False) -> dict[str, Any]:
     short
         Whether what is as by default is left out.
     """
-    names = {kind: name for name, kind in STEPS.items()}
     content = asdict(plan)
     content["steps"] = [
-        {"kind": names[type(step)], **asdict(step)} for step in plan.steps
+        {"kind": kind_of(step).name, **asdict(step)} for step in plan.steps
     ]
     for name in ("sides", "area"):
         content["augmentation"][name] = list(content["augmentation"][name])
@@ -313,7 +392,10 @@ def plan_from_json(content: Mapping[str, Any]) -> CompressionPlan:
         steps = []
         for entry in given.pop("steps", ()):
             numbers = dict(entry)
-            steps.append(STEPS[numbers.pop("kind")](**numbers))
+            name = numbers.pop("kind")
+            if name not in STEPS:
+                raise ValueError(f"steps of the kind '{name}' are not known here")
+            steps.append(STEPS[name](**numbers))
         if "recipe" in given:
             given["recipe"] = Recipe(**given["recipe"])
         if "augmentation" in given:
@@ -324,3 +406,6 @@ def plan_from_json(content: Mapping[str, Any]) -> CompressionPlan:
         return CompressionPlan(steps=tuple(steps), **given)
     except (KeyError, TypeError, ValueError, AttributeError) as ex:
         raise TrainingError(f"This is no plan of a compression ({ex})") from ex
+
+
+load_plugins("compression")  # last: they need what is above

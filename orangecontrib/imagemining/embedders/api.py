@@ -95,10 +95,17 @@ class Embedder:
 
     Examples
     --------
+    >>> from pathlib import Path
+    >>> import orangecontrib.imagemining
+    >>> from orangecontrib.imagemining.embedders import Embedder
+    >>> samples = Path(orangecontrib.imagemining.__file__).parent / "samples"
+    >>> paths = sorted((samples / "synthetic-yeast" / "ER").glob("*.jpg"))[:2]
     >>> embedder = Embedder("squeezenet1_1", layer="features")
-    >>> result = embedder(["a.jpg", "b.jpg"])
+    >>> result = embedder([*paths, "nowhere.jpg"])
     >>> result.vectors.shape
-    (2, 512)
+    (3, 512)
+    >>> [reason is None for reason in result.reasons]
+    [True, True, False]
     """
 
     def __init__(

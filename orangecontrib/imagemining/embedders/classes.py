@@ -16,6 +16,12 @@ def class_names() -> tuple[str, ...]:
     """Return the names of ImageNet's 1,000 classes, in the order of the logits.
 
     The first name that WordNet has for each; two cranes are told apart.
+
+    Examples
+    --------
+    >>> from orangecontrib.imagemining.embedders import class_names
+    >>> len(class_names()), class_names()[:2]
+    (1000, ('tench', 'goldfish'))
     """
     text = files("orangecontrib.imagemining.embedders").joinpath("imagenet.txt")
     return tuple(text.read_text(encoding="utf8").splitlines())

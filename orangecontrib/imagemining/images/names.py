@@ -36,7 +36,6 @@ _TOKEN = re.compile(
 _NUMBER = "(?<![0-9])[0-9]+(?![0-9])"
 
 
-@cache
 def image_suffixes() -> frozenset[str]:
     """Return the endings of all formats that `open` reads.
 
@@ -45,8 +44,12 @@ def image_suffixes() -> frozenset[str]:
     # the formats' own files are not to wait for this one, nor this one for them
     from orangecontrib.imagemining.images.formats import _base
 
-    endings = (ending for family in _base.families() for ending in family.endings)
-    return PLAIN_SUFFIXES.union((".tif", ".tiff"), endings)
+    return _suffixes_of(tuple(family.endings for family in _base.families()))
+
+
+@cache
+def _suffixes_of(endings: tuple[tuple[str, ...], ...]) -> frozenset[str]:
+    return PLAIN_SUFFIXES.union((".tif", ".tiff"), *endings)
 
 
 def ending_of(name: str) -> str:

@@ -10,6 +10,8 @@ from orangecontrib.imagemining.networks import squeezenet as squeezenet
 from orangecontrib.imagemining.networks import toy as toy
 from orangecontrib.imagemining.networks import vgg as vgg
 from orangecontrib.imagemining.networks._base import Network as Network
+from orangecontrib.imagemining.networks._base import grid_means as grid_means
+from orangecontrib.imagemining.networks._base import pooled as pooled
 from orangecontrib.imagemining.networks._meta import without_numbers as without_numbers
 from orangecontrib.imagemining.networks._registry import (
     create_network as create_network,
@@ -25,3 +27,6 @@ from orangecontrib.imagemining.networks._reshaped import (
 from orangecontrib.imagemining.networks._reshaped import (
     reshaped_option as reshaped_option,
 )
+from orangecontrib.imagemining.plugins import load_plugins
+
+load_plugins("networks")  # last: they need what is above

@@ -33,7 +33,14 @@ def register_network(build: Builder) -> Builder:
 
 
 def network_names() -> list[str]:
-    """Return the names of all networks, sorted."""
+    """Return the names of all networks, sorted.
+
+    Examples
+    --------
+    >>> from orangecontrib.imagemining.networks import network_names
+    >>> "squeezenet1_1" in network_names()
+    True
+    """
     return sorted(_BUILDERS)
 
 
@@ -56,6 +63,17 @@ def create_network(name: str, reshaped: object = None, **options: object) -> Net
         If there is no such network, or it has not the modules that are told.
     ValueError
         If it cannot be given these shapes.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from orangecontrib.imagemining.networks import create_network
+    >>> network = create_network("toy", num_classes=3).eval()
+    >>> network(torch.zeros(2, 3, 16, 16)).shape
+    torch.Size([2, 3])
+    >>> features = network.forward_features(torch.zeros(2, 3, 16, 16))
+    >>> network.forward_head(features, pre_logits=True).shape
+    torch.Size([2, 8])
     """
     if name not in _BUILDERS:
         raise UnknownNameError(

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ["Knob", "design_options", "options_for_training"]
+from orangecontrib.imagemining.plugins import load_plugins
+
+__all__ = [
+    "Knob",
+    "added_networks",
+    "design_options",
+    "design_size",
+    "options_for_training",
+    "register_design",
+]
 
 
 class Knob(NamedTuple):
@@ -101,6 +111,54 @@ _WITH_RELU = (
 )
 
 
+#: Networks that other packages have added: what people call them, and the size of their
+#: images, (height, width).
+_ADDED: dict[str, tuple[str, tuple[int, int]]] = {}
+
+
+def register_design(
+    network: str,
+    title: str,
+    size: tuple[int, int] = (224, 224),
+    knobs: Mapping[str, Knob] | None = None,
+) -> None:
+    """Have a network offered for training that another package adds.
+
+    The network itself is registered by `networks.register_network`, in a module that
+    may import torch; this one is also called where torch is not loaded.
+
+    Parameters
+    ----------
+    network
+        Its name in the registry of networks.
+    title
+        What people call it.
+    size
+        (height, width) in pixels of the images that it was made for.
+    knobs
+        What can be chosen of its design: options of its builder, by their names.
+
+    Raises
+    ------
+    ValueError
+        If there is one of that name already.
+    """
+    if network in _ADDED or network in _DESIGNS:
+        raise ValueError(f"there is a design of '{network}' already")
+    _ADDED[network] = (title, size)
+    _DESIGNS[network] = dict(knobs or {})
+
+
+def added_networks() -> dict[str, str]:
+    """Return names and titles of the networks that other packages have added."""
+    return {network: title for network, (title, _) in _ADDED.items()}
+
+
+def design_size(network: str) -> tuple[int, int] | None:
+    """Return (height, width) that an added network was made for; None of our own."""
+    return _ADDED[network][1] if network in _ADDED else None
+
+
 def design_options(network: str) -> dict[str, Knob]:
     """Return the knobs of a network by their names, {} if it has none.
 
@@ -128,3 +186,6 @@ def options_for_training(network: str) -> dict[str, Any]:
         Name in the registry of networks.
     """
     return {"last_relu": False} if network in _WITH_RELU else {}
+
+
+load_plugins("designs")  # last: they need what is above

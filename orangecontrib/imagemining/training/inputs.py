@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from orangecontrib.imagemining.specs import Preprocess
-from orangecontrib.imagemining.training.designs import options_for_training
+from orangecontrib.imagemining.training.designs import (
+    design_size,
+    options_for_training,
+)
 from orangecontrib.imagemining.training.plan import Plan
 from orangecontrib.imagemining.weights.image_network import ImageNetwork
 from orangecontrib.imagemining.weights.registry import WEIGHTS
@@ -82,7 +85,7 @@ def preprocess_of(plan: Plan, given: ImageNetwork | None = None) -> Preprocess:
     elif plan.network.endswith("_cifar"):
         preprocess = replace(_PLAIN, size=_CIFAR_SIZE)
     else:
-        preprocess = _PLAIN
+        preprocess = replace(_PLAIN, size=design_size(plan.network) or _PLAIN.size)
     if plan.size is None or plan.size == preprocess.size:
         return preprocess
     height, width = plan.size

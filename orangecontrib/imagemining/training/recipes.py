@@ -158,6 +158,14 @@ def with_recipe(plan: Plan, name: str) -> Plan:
     ------
     UnknownNameError
         If there is no such recipe.
+
+    Examples
+    --------
+    >>> from orangecontrib.imagemining.training.plan import Plan
+    >>> from orangecontrib.imagemining.training.recipes import with_recipe
+    >>> plan = with_recipe(Plan(epochs=3, size=(96, 96)), "everyday")
+    >>> plan.recipe.optimizer, plan.recipe.learning_rate, plan.epochs
+    ('sgd', 0.01, 3)
     """
     _check(name)
     return replace(plan, recipe=RECIPES[name], augmentation=AUGMENTATIONS[name])

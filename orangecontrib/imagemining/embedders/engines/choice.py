@@ -10,11 +10,15 @@ import os
 import platform
 import re
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from orangecontrib.imagemining.exceptions import UnknownNameError
+from orangecontrib.imagemining.plugins import load_plugins
 from orangecontrib.imagemining.specs import DENSE_VIEWS, PRECISIONS
 
 __all__ = [
@@ -22,10 +26,13 @@ __all__ = [
     "ENGINES",
     "EngineChoice",
     "EngineInfo",
+    "EngineKind",
     "choose_engine",
     "engines_here",
     "gpu_is_of_no_use",
     "has_bfloat16",
+    "kind_of",
+    "register_engine",
     "wanted_engine",
 ]
 
@@ -33,15 +40,100 @@ __all__ = [
 AUTO = "auto"
 
 #: Names of the engines, and what people call them.
-ENGINES = {
-    "onnxruntime": "ONNX Runtime",
-    "torch": "PyTorch",
-    "openvino": "OpenVINO",
-}
+ENGINES: dict[str, str] = {}
 
 _OPENVINO_MISSING = (
     'OpenVINO is not installed: pip install "Orange3-ImageMining[openvino]"'
 )
+
+
+@dataclass(frozen=True)
+class EngineKind:
+    """What the program has to know of an engine.
+
+    Attributes
+    ----------
+    name : what settings store and the command line takes.
+    title : for people.
+    merit : what it is good for, in a few words.
+    load : makes a `loading.Engine`: ``load(network, choice)`` with the network's name
+        and the `EngineChoice`; or "module:function", which is imported when it is
+        needed. What it cannot do it raises as RuntimeError, ImportError or
+        `exported.ExportError`: torch computes instead then.
+    package : that it needs; it is not imported to see whether it is there.
+    missing : what to tell people where that is not installed; "" for a usual sentence.
+    obstacle : why it cannot run a network, ``obstacle(network)``; "" if it can. Has to
+        be quick, and is not asked of networks of timm and ONNX files, nor for dense
+        views, which engines that are added do not run.
+    """
+
+    name: str
+    title: str
+    merit: str
+    load: str | Callable[[str, EngineChoice], Any] = field(repr=False)
+    package: str = ""
+    missing: str = ""
+    obstacle: Callable[[str], str] = field(default=lambda network: "", repr=False)
+
+    def loaded(self, network: str, choice: EngineChoice) -> Any:
+        """Return the engine of a network, made now."""
+        load = self.load
+        if isinstance(load, str):
+            module, _, function = load.partition(":")
+            load = getattr(import_module(module), function)
+        return load(network, choice)
+
+
+_KINDS: dict[str, EngineKind] = {}
+
+
+def register_engine(kind: EngineKind) -> EngineKind:
+    """Add an engine, to be chosen by its name; `AUTO` chooses among our own.
+
+    Raises
+    ------
+    ValueError
+        If there is one of that name already.
+    """
+    if kind.name in (AUTO, *ENGINES):
+        raise ValueError(f"there is an engine '{kind.name}' already")
+    _KINDS[kind.name] = kind
+    ENGINES[kind.name] = kind.title
+    return kind
+
+
+def kind_of(engine: str) -> EngineKind:
+    """Return what is to be known of an engine, one of `ENGINES`."""
+    return _KINDS[engine]
+
+
+_ROOM = "orangecontrib.imagemining.embedders.engines"
+
+for _kind in (
+    EngineKind(
+        "onnxruntime",
+        "ONNX Runtime",
+        "the fastest on most processors; needs no PyTorch once a network is prepared",
+        f"{_ROOM}.runtime:load",
+        package="onnxruntime",
+    ),
+    EngineKind(
+        "torch",
+        "PyTorch",
+        "uses a graphics processor where there is one",
+        f"{_ROOM}.pytorch:load",
+        package="torch",
+    ),
+    EngineKind(
+        "openvino",
+        "OpenVINO",
+        "by Intel; the fastest in fast mode",
+        f"{_ROOM}.openvino:load",
+        package="openvino",
+        missing=_OPENVINO_MISSING,
+    ),
+):
+    register_engine(_kind)
 
 
 @dataclass(frozen=True)
@@ -103,7 +195,9 @@ def engines_here(network: str, views: int | str = 1) -> list[EngineInfo]:
         if not obstacle:
             device = "cpu" if name != "torch" or network.startswith("timm:") else gpu
             title = f"{title} ({_name_of(device)})"
-        infos.append(EngineInfo(name, title, not obstacle, obstacle or _merit(name)))
+        infos.append(
+            EngineInfo(name, title, not obstacle, obstacle or _KINDS[name].merit)
+        )
     best = _best(network, views)
     return sorted(infos, key=lambda info: (not info.available, info.name != best))
 
@@ -258,18 +352,10 @@ def _obstacle(name: str, network: str, views: int | str) -> str:
         return f"{title} does not run networks of your own"
     if views in DENSE_VIEWS and name != "torch":
         return f"{title} does not compute dense views"
-    if not _is_installed(name):
-        return _OPENVINO_MISSING if name == "openvino" else f"{title} is not installed"
-    return ""
-
-
-def _merit(name: str) -> str:
-    return {
-        "onnxruntime": "the fastest on most processors; needs no PyTorch once a"
-        " network is prepared",
-        "torch": "uses a graphics processor where there is one",
-        "openvino": "by Intel; the fastest in fast mode",
-    }[name]
+    kind = _KINDS[name]
+    if kind.package and not _is_installed(kind.package):
+        return kind.missing or f"{title} is not installed"
+    return kind.obstacle(network)
 
 
 def _device_of(name: str, network: str) -> str:
@@ -350,3 +436,6 @@ def _has_bfloat16() -> bool:
         device = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return "BF16" in device
     return False
+
+
+load_plugins("engines")  # last: they need what is above

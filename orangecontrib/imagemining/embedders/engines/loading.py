@@ -17,6 +17,7 @@ from orangecontrib.imagemining.embedders.engines.choice import (
     EngineChoice,
     choose_engine,
     gpu_is_of_no_use,
+    kind_of,
 )
 from orangecontrib.imagemining.embedders.engines.exported import ExportError
 from orangecontrib.imagemining.embedders.trained import drop_oldest
@@ -77,7 +78,7 @@ def load_network(
         with _LOCK:
             if key not in _LOADED and key not in _FAILED:
                 try:
-                    _LOADED[key] = _load(network, choice)
+                    _LOADED[key] = kind_of(choice.name).loaded(network, choice)
                     drop_oldest(_LOADED)
                 except (ExportError, ImportError, RuntimeError) as ex:
                     _log.warning("%s cannot run %s: %s", choice.name, network, ex)
@@ -90,18 +91,9 @@ def load_network(
     return _by_torch(network, choice, views in DENSE_VIEWS), choice
 
 
-def _load(network: str, choice: EngineChoice) -> Engine:
-    if choice.name == "openvino":
-        from orangecontrib.imagemining.embedders.engines.openvino import OpenVinoEngine
-
-        return OpenVinoEngine(network, choice.precision)
-    from orangecontrib.imagemining.embedders.engines.runtime import RuntimeEngine
-
-    return RuntimeEngine(network)
-
-
 def _by_torch(network: str, choice: EngineChoice, dense: bool) -> Engine:
+    if not dense:
+        return kind_of("torch").loaded(network, choice)  # type: ignore[no-any-return]
     from orangecontrib.imagemining.embedders.engines import pytorch
 
-    load = pytorch.dense_engine_for if dense else pytorch.engine_for
-    return load(network, choice.device, choice.precision)
+    return pytorch.dense_engine_for(network, choice.device, choice.precision)

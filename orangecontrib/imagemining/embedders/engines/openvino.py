@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orangecontrib.imagemining.embedders.engines import quiet
+from orangecontrib.imagemining.embedders.engines.choice import EngineChoice
 from orangecontrib.imagemining.embedders.engines.exported import exported_network
 from orangecontrib.imagemining.embedders.engines.graph import with_outputs_only
 from orangecontrib.imagemining.embedders.pipeline import n_cores
 
-__all__ = ["OpenVinoEngine"]
+__all__ = ["OpenVinoEngine", "load"]
 
 openvino = quiet.openvino()
 
@@ -89,3 +90,8 @@ class OpenVinoEngine:
                     model, "CPU", settings
                 )
             return self._compiled[layers]
+
+
+def load(network: str, choice: EngineChoice) -> OpenVinoEngine:
+    """Return a network's engine; see `choice.EngineKind`."""
+    return OpenVinoEngine(network, choice.precision)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from orangecontrib.imagemining.embedders.engines.building import built
+from orangecontrib.imagemining.embedders.engines.choice import EngineChoice
 from orangecontrib.imagemining.embedders.trained import (
     drop_oldest,
     is_trained,
@@ -31,6 +32,7 @@ __all__ = [
     "dense_engine_for",
     "device_is_here",
     "engine_for",
+    "load",
     "network_of",
     "use_one_core",
 ]
@@ -219,6 +221,11 @@ def engine_for(
             _ENGINES[key] = TorchEngine(network, False, device, precision)
             drop_oldest(_ENGINES)
         return _ENGINES[key]
+
+
+def load(network: str, choice: EngineChoice) -> TorchEngine:
+    """Return a network's engine; see `choice.EngineKind`."""
+    return engine_for(network, choice.device, choice.precision)
 
 
 def dense_engine_for(

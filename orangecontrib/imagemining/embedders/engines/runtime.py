@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orangecontrib.imagemining.embedders.engines import quiet
+from orangecontrib.imagemining.embedders.engines.choice import EngineChoice
 from orangecontrib.imagemining.embedders.engines.exported import exported_network
 from orangecontrib.imagemining.embedders.engines.graph import with_outputs_only
 
-__all__ = ["RuntimeEngine", "session_of"]
+__all__ = ["RuntimeEngine", "load", "session_of"]
 
 onnxruntime = quiet.onnxruntime()
 
@@ -93,6 +94,11 @@ class RuntimeEngine:
                     model = exported_network(self._network)
                 self._sessions[layers] = session_of(with_outputs_only(model, layers))
             return self._sessions[layers]
+
+
+def load(network: str, choice: EngineChoice) -> RuntimeEngine:
+    """Return a network's engine; see `choice.EngineKind`."""
+    return RuntimeEngine(network)
 
 
 def session_of(model: bytes) -> Any:

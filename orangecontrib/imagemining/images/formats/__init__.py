@@ -12,9 +12,36 @@ from orangecontrib.imagemining.images.formats import heif as heif  # isort: skip
 from orangecontrib.imagemining.images.formats import jpeg2000 as jpeg2000  # isort: skip
 from orangecontrib.imagemining.images.formats import png as png  # isort: skip
 from orangecontrib.imagemining.images.formats import ordinary as ordinary  # isort: skip
-from orangecontrib.imagemining.images.formats._base import Family, families
+from orangecontrib.imagemining.images.formats._base import (
+    Channel,
+    Family,
+    ImageFile,
+    Series,
+    families,
+    register,
+)
+from orangecontrib.imagemining.images.formats._pictures import PictureFile
+from orangecontrib.imagemining.images.formats._pixels import (
+    check_plane,
+    check_size,
+    cut,
+)
+from orangecontrib.imagemining.plugins import load_plugins
 
-__all__ = ["PREFIX", "family_of"]
+__all__ = [
+    "PREFIX",
+    "Channel",
+    "Family",
+    "ImageFile",
+    "PictureFile",
+    "Series",
+    "check_plane",
+    "check_size",
+    "cut",
+    "families",
+    "family_of",
+    "register",
+]
 
 #: Bytes at the beginning of a file by which its family is told.
 PREFIX = 1024
@@ -46,3 +73,6 @@ def _is_ordinary(prefix: bytes, path: str | None) -> bool:
     if prefix[:8] == b"\x89PNG\r\n\x1a\n":
         return prefix[24:25] != b"\x10"  # bits of each number
     return prefix[:4] == b"GIF8"
+
+
+load_plugins("formats")  # last: they need what is above

@@ -135,6 +135,7 @@ class Family:
     open : opens it: ``open(stream, path, limits)``. Raises ImageError; where a package
         is missing, with the command that installs it.
     extra : name of this project's extra that has the packages; "" if none is needed.
+    asked_last : whether it would take files of others.
     """
 
     name: str
@@ -142,6 +143,7 @@ class Family:
     recognises: Callable[[bytes, str | None], bool] = field(repr=False)
     open: Callable[[BinaryIO, str | None, Limits], ImageFile] = field(repr=False)
     extra: str = ""
+    asked_last: bool = False
 
 
 _FAMILIES: list[Family] = []
@@ -149,6 +151,9 @@ _FAMILIES: list[Family] = []
 
 def register(family: Family) -> Family:
     """Add a family; those registered first are asked first.
+
+    One that says ``asked_last`` is asked after all others, also after those that are
+    registered later.
 
     Raises
     ------
@@ -158,6 +163,7 @@ def register(family: Family) -> Family:
     if any(known.name == family.name for known in _FAMILIES):
         raise ValueError(f"there is a format family {family.name} already")
     _FAMILIES.append(family)
+    _FAMILIES.sort(key=lambda known: known.asked_last)  # leaves their order otherwise
     return family
 
 

@@ -31,7 +31,7 @@ def _recognises(prefix: bytes, path: str | None) -> bool:
     return False
 
 
-#: Asked last.
+#: Some of these formats are known by a byte or two, with which others begin as well.
 FAMILY = register(
     Family(
         "Pictures",
@@ -41,5 +41,6 @@ FAMILY = register(
         ),
         _recognises,
         _open,
+        asked_last=True,
     )
 )
