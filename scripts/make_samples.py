@@ -29,6 +29,7 @@ Array = NDArray[Any]  # of floats
 Rng = np.random.Generator
 
 SEED = 20190709
+NEW_SEED = 20190710  # of the pictures that are to be predicted
 IMAGES_PER_CATEGORY = 40
 SIZE = 112
 OVERSAMPLING = 2  # drawn larger, so that thin rings are not jagged
@@ -167,6 +168,11 @@ def reticulum(rng: Rng, cell: Cell, doubt: float) -> Array:
 
 
 CATEGORIES = {"cytoplasm": cytoplasm, "endosome": endosome, "ER": reticulum}
+#: What the new pictures show, in order; "" is a place without cells. Names do not tell.
+NEW = (
+    *("endosome", "ER", "cytoplasm", "cytoplasm", "ER", "endosome"),
+    *("", "ER", "endosome", "cytoplasm", "ER", "endosome"),
+)
 
 
 def draw_cells(rng: Rng) -> list[Cell]:
@@ -207,15 +213,23 @@ def photograph(rng: Rng, light: Array) -> Image.Image:
     return Image.fromarray((rgb * 255).round().astype(np.uint8))
 
 
-def draw(category: str, number: int) -> Image.Image:
+def draw(category: str, number: int, seed: int = SEED) -> Image.Image:
     """Draw one picture; the same arguments always give the same pixels."""
-    rng = np.random.default_rng([SEED, list(CATEGORIES).index(category), number])
+    rng = np.random.default_rng([seed, list(CATEGORIES).index(category), number])
     doubt, level = rng.beta(1.0, 2.8), rng.lognormal(-0.25, 0.4)
     light = np.zeros(GRID.shape)
     for cell in draw_cells(rng):
         protein = CATEGORIES[category](rng, cell, doubt) * level * rng.lognormal(0, 0.3)
         light += protein + 0.07 * cell.body  # the second is autofluorescence
     return photograph(rng, light)
+
+
+def draw_new(number: int) -> Image.Image:
+    """Draw one of the new pictures, numbered from 1."""
+    category = NEW[number - 1]
+    if category:
+        return draw(category, number, NEW_SEED)
+    return photograph(np.random.default_rng([NEW_SEED, number]), np.zeros(GRID.shape))
 
 
 def write(image: Image.Image, path: Path) -> int:
@@ -243,6 +257,11 @@ def main() -> None:
         path = folder / category / f"synthetic-{category}-{number:02d}.jpg"
         total += write(draw(category, number), path)
     print(f"{len(names)} images, {total / 1000:.0f} kB, in {folder}")
+    total, new = 0, folder.with_name(f"{folder.name}-new")
+    for number in range(1, len(NEW) + 1):
+        path = new / f"synthetic-new-{number:02d}.jpg"
+        total += write(draw_new(number), path)
+    print(f"{len(NEW)} images, {total / 1000:.0f} kB, in {new}")
 
 
 if __name__ == "__main__":

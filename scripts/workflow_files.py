@@ -17,6 +17,8 @@ WIDGETS = {
     "Import Images": f"{OURS}.owimportimages.OWImportImages",
     "Image Embedding": f"{OURS}.owimageembedding.OWImageEmbedding",
     "Image Viewer": f"{OURS}.owimageviewer.OWImageViewer",
+    "Save Images": f"{OURS}.owsaveimages.OWSaveImages",
+    "Image Grid": f"{OURS}.owimagegrid.OWImageGrid",
     "Distances": "Orange.widgets.unsupervised.owdistances.OWDistances",
     "Hierarchical Clustering": (
         "Orange.widgets.unsupervised.owhierarchicalclustering.OWHierarchicalClustering"
@@ -27,6 +29,9 @@ WIDGETS = {
         "Orange.widgets.model.owlogisticregression.OWLogisticRegression"
     ),
     "Confusion Matrix": "Orange.widgets.evaluate.owconfusionmatrix.OWConfusionMatrix",
+    "Save Data": "Orange.widgets.data.owsave.OWSave",
+    "Predictions": "Orange.widgets.evaluate.owpredictions.OWPredictions",
+    "t-SNE": "Orange.widgets.unsupervised.owtsne.OWtSNE",
 }
 
 
