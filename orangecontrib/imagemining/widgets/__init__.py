@@ -13,10 +13,11 @@ PRIORITY = 1010
 # them: in a checkout, then where they were installed. (Orange's own {DEVELOP_ROOT} is
 # not known when it is started from within the checkout.)
 _LINKS = ".//li/a"
+_INSTALLED = "share/help/en/orange3-imagemining"
 WIDGET_HELP_PATH = (
-    (str(Path(__file__).parents[3] / "doc/_build/html/index.html"), _LINKS),
+    (str(Path(__file__).parents[3] / "doc/_build/html/widgets-index.html"), _LINKS),
     *(
-        (str(Path(folder) / "share/help/en/orange3-imagemining/index.html"), _LINKS)
+        (str(Path(folder, _INSTALLED, "widgets-index.html")), _LINKS)
         for folder in (
             sysconfig.get_path("data"),
             sysconfig.get_path("data", sysconfig.get_preferred_scheme("user")),

@@ -48,7 +48,7 @@ from orangecontrib.imagemining.widgets.utils.traintexts import day
 from orangecontrib.imagemining.widgets.utils.trainwork import main_reasons
 
 _PATIENCE = 1.0  # seconds that removing the widget may wait for a step
-_SIZE = QSize(1080, 700)  # of the window at first
+_SIZE = QSize(1080, 660)  # of the window at first
 _LOOK_MS = 150  # without another choice, until the facts are looked up
 _TIPS = ButtonTips(
     automatic="Otherwise it begins when you press Start: it may take long",

@@ -33,7 +33,7 @@ from orangecontrib.imagemining.widgets.utils.forms import (
     button,
     new_form,
 )
-from orangecontrib.imagemining.widgets.utils.report import texts_of
+from orangecontrib.imagemining.widgets.utils.report import as_html, texts_of
 
 _N_REASONS = 2  # that a message has
 
@@ -113,7 +113,9 @@ class OWEvaluateNetworks(OWWidget, ConcurrentWidgetMixin):
         self.info_label.setAlignment(Qt.AlignmentFlag.AlignTop)
         gui.vBox(self.controlArea, "Result").layout().addWidget(self.info_label)
         gui.rubber(self.controlArea)
-        self.cancel_button = button("Ca&ncel", "Stop, or go on", self._on_cancel)
+        self.cancel_button = button(
+            "Ca&ncel", "Cancel; then go on where it was cancelled", self._on_cancel
+        )
         self.buttonsArea.layout().addWidget(self.cancel_button)
         gui.auto_apply(self.buttonsArea, self)
 
@@ -296,11 +298,13 @@ class OWEvaluateNetworks(OWWidget, ConcurrentWidgetMixin):
     def send_report(self) -> None:
         self.report_items(
             "Settings",
-            [
-                ("Image column", self.column_combo.column),
-                ("Views", self.views_combo.currentText()),
-                ("Result", self.info_label.text()),
-            ],
+            as_html(
+                [
+                    ("Image column", self.column_combo.column),
+                    ("Views", self.views_combo.currentText()),
+                    ("Result", self.info_label.text()),
+                ]
+            ),
         )
         if self.evaluation is not None:
             self.report_table("Networks", texts_of(self.table), header_rows=1)

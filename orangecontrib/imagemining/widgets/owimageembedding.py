@@ -44,8 +44,14 @@ from orangecontrib.imagemining.widgets.utils.embedderwork import (
     take_given,
 )
 from orangecontrib.imagemining.widgets.utils.enginepanel import EnginePanel
-from orangecontrib.imagemining.widgets.utils.forms import add_row, button, new_form
+from orangecontrib.imagemining.widgets.utils.forms import (
+    NO_IMAGES,
+    add_row,
+    button,
+    new_form,
+)
 from orangecontrib.imagemining.widgets.utils.givennetwork import GivenNetwork
+from orangecontrib.imagemining.widgets.utils.report import as_html
 from orangecontrib.imagemining.widgets.utils.serverpanel import ServerPanel
 
 
@@ -120,12 +126,12 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         )
         all_skipped = Msg("None of the images could be embedded. {}")
         not_available = Msg(
-            "The embedder {} is not available here. No other was used in its place;"
+            "The network {} is not available here. No other was used in its place;"
             " choose one to go on, or connect the Network input if it came by that."
         )
         not_here = Msg(
-            "The weights of {} are not here. Press Download{}, or take them from a"
-            " file; or choose another embedder."
+            "The weights of {} are not on this computer. Press Download{}, or take them"
+            " from a file; or choose another network."
         )
         failed = Msg("{}")
 
@@ -193,11 +199,13 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         self._show_columns()
 
         info = gui.vBox(self.controlArea, "Result")
-        self.info_label = QLabel("No images yet.", wordWrap=True)
+        self.info_label = QLabel(NO_IMAGES, wordWrap=True)
         self.info_label.setTextFormat(Qt.TextFormat.PlainText)
         info.layout().addWidget(self.info_label)
 
-        self.cancel_button = button("Ca&ncel", "Stop, or go on", self._on_cancel)
+        self.cancel_button = button(
+            "Ca&ncel", "Cancel; then go on where it was cancelled", self._on_cancel
+        )
         self.cancel_button.setEnabled(False)
         self.buttonsArea.layout().addWidget(self.cancel_button)
         gui.auto_apply(self.buttonsArea, self)
@@ -220,7 +228,8 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         return image_columns(self.data.domain, self.column) if self.data else []
 
     def _show_columns(self) -> None:
-        names = [column.name for column in self._columns()]
+        columns = self._columns()
+        names = [column.name for column in columns]
         self.column_combo.setEnabled(bool(names))
         if not names:
             self.column_combo.clear()
@@ -228,6 +237,8 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
             return
         self.shown_column = self.column if self.column in names else names[0]
         self.column_combo.set_items({name: name for name in names})
+        for place, column in enumerate(columns):
+            self.column_combo.setItemIcon(place, gui.attributeIconDict[column])
 
     # input -------------------------------------------------------------------
 
@@ -285,7 +296,7 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         if not self.data:
             if self.data is not None:
                 self.Information.no_rows()
-            self._finish(None, "No images yet.")
+            self._finish(None, NO_IMAGES)
             return
         columns = {column.name: column for column in self._columns()}
         if self.shown_column not in columns:
@@ -430,17 +441,20 @@ class OWImageEmbedding(OWWidget, ConcurrentWidgetMixin):
         super().onDeleteWidget()
 
     def send_report(self) -> None:
+        classes = "the five likeliest" if self.classes else "no"
         self.report_items(
             "Settings",
-            [
-                ("Image column", self.shown_column),
-                *(("Embedder", short_name(spec)) for spec in self.panel.specs()),
-                ("ImageNet classes", "the five likeliest" if self.classes else "no"),
-                ("Computed by", self.server_panel.title),
-                ("Engine", self.engine_panel.note.text().rstrip(".")),
-            ],
+            as_html(
+                [
+                    ("Image column", self.shown_column),
+                    *(("Embedder", short_name(spec)) for spec in self.panel.specs()),
+                    ("ImageNet classes", classes),
+                    ("Computed by", self.server_panel.title),
+                    ("Engine", self.engine_panel.note.text().rstrip(".")),
+                ]
+            ),
         )
-        self.report_items("Result", [("Images", self.info_label.text())])
+        self.report_items("Result", as_html([("Images", self.info_label.text())]))
 
     @classmethod
     def migrate_settings(cls, settings: dict[str, Any], version: int | None) -> None:

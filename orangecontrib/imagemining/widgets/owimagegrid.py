@@ -29,17 +29,17 @@ from orangecontrib.imagemining.tables.projection import PROJECTIONS
 from orangecontrib.imagemining.widgets.utils import old_settings
 from orangecontrib.imagemining.widgets.utils.captions import TableCaptions
 from orangecontrib.imagemining.widgets.utils.combos import ColumnCombo, KeyCombo
-from orangecontrib.imagemining.widgets.utils.forms import add_row
+from orangecontrib.imagemining.widgets.utils.forms import NO_IMAGES, add_row
 from orangecontrib.imagemining.widgets.utils.gridview import MAX_ZOOM, GridView
 from orangecontrib.imagemining.widgets.utils.imagewidget import ImageWidget
 from orangecontrib.imagemining.widgets.utils.legend import Legend
-from orangecontrib.imagemining.widgets.utils.report import picture_of
+from orangecontrib.imagemining.widgets.utils.report import as_html, picture_of
 from orangecontrib.imagemining.widgets.utils.sending import Selection
 from orangecontrib.imagemining.widgets.utils.tasks import progress_of
 
 _ZOOM_STEPS = 100  # of the slider, equal by factor
 
-FITS = {"fit": "whole", "crop": "cropped, to fill the cell"}
+FITS = {"fit": "Whole", "crop": "Cropped, to fill the cell"}
 
 
 def run(
@@ -105,7 +105,7 @@ class OWImageGrid(ImageWidget):
         no_subset = Msg("None of the rows of Data Subset is among the images.")
 
     class Information(OWWidget.Information):
-        cancelled = Msg("Cancelled. Press Start again.")
+        cancelled = Msg("Cancelled. Press Start again to place the images.")
         no_rows = Msg("The data have no rows.")
 
     def __init__(self) -> None:
@@ -129,21 +129,38 @@ class OWImageGrid(ImageWidget):
         form = self.new_form("Images")
         add_row(form, "&Image column:", self.column_combo, "Column with the images")
         add_row(
-            form, "&Label:", self.label_combo, "Written below images that are large"
+            form,
+            "Tit&le:",
+            self.label_combo,
+            "Column that is written below the images, once they are large enough",
         )
         add_row(
-            form, "&Frame colour:", self.color_combo, "Column that colours the frames"
+            form,
+            "&Frame colour:",
+            self.color_combo,
+            "Column that colours the frames around the images",
         )
         add_row(
-            form, "S&hown:", self.fit_combo, "How images that are not square are shown"
+            form,
+            "Fi&t:",
+            self.fit_combo,
+            "How images that are not square meet their square cells",
         )
 
         self.zoom_slider = QSlider(Qt.Orientation.Horizontal, maximum=_ZOOM_STEPS)
-        add_row(form, "&Zoom:", self.zoom_slider, "Size of the cells (Ctrl + wheel)")
+        add_row(
+            form,
+            "&Zoom:",
+            self.zoom_slider,
+            "Size of the cells (also Ctrl and the mouse's wheel)",
+        )
 
         self.projection_combo = KeyCombo(self, "projection", self._place)
         self.projection_combo.set_items(PROJECTIONS)
         self.auto_box = QCheckBox("A&utomatic size", checked=self.auto_size)
+        self.auto_box.setToolTip(
+            "As many cells as the images need, about as many columns as rows"
+        )
         self.auto_box.toggled.connect(self._on_size)
         self.columns_spin = self._new_spin(self.n_columns, "Columns of the grid")
         self.rows_spin = self._new_spin(self.n_rows, "Rows of the grid")
@@ -153,7 +170,11 @@ class OWImageGrid(ImageWidget):
         size.addStretch(1)
         form = self.new_form("Grid")
         add_row(
-            form, "&Similar by:", self.projection_combo, "How a plane is made first"
+            form,
+            "&Similar by:",
+            self.projection_combo,
+            "What brings similar images together: t-SNE keeps neighbours beside each"
+            " other and is usual, MDS keeps distances, PCA is fast",
         )
         form.addRow("", self.auto_box)
         form.addRow("Columns × rows:", size)
@@ -161,7 +182,10 @@ class OWImageGrid(ImageWidget):
         gui.rubber(self.controlArea)
 
         self.cancel_button = QPushButton(
-            "Ca&ncel", toolTip="Stop, or start again", autoDefault=False, enabled=False
+            "Ca&ncel",
+            toolTip="Cancel; then start again",
+            autoDefault=False,
+            enabled=False,
         )
         self.cancel_button.clicked.connect(self._on_cancel)
         self.buttonsArea.layout().addWidget(self.cancel_button)
@@ -220,7 +244,7 @@ class OWImageGrid(ImageWidget):
 
     def _show_info(self) -> None:
         if self.grid is None:
-            self.info_label.setText("No images")
+            self.info_label.setText(NO_IMAGES)
             return
         layout, groups = self.grid.layout, self.view.groups
         n = int((layout.cells[:, 0] >= 0).sum())
@@ -435,13 +459,15 @@ class OWImageGrid(ImageWidget):
     def send_report(self) -> None:
         self.report_items(
             "Grid",
-            [
-                ("Image column", self.column_combo.column),
-                ("Similar by", PROJECTIONS.get(self.projection, self.projection)),
-                ("Images", self.info_label.text().split("\n")[0]),
-                ("Label", self.label_combo.column or None),
-                ("Frame colour", self.color_combo.column or None),
-            ],
+            as_html(
+                [
+                    ("Image column", self.column_combo.column),
+                    ("Similar by", PROJECTIONS.get(self.projection, self.projection)),
+                    ("Images", self.info_label.text().split("\n")[0]),
+                    ("Title", self.label_combo.column or None),
+                    ("Frame colour", self.color_combo.column or None),
+                ]
+            ),
         )
         if self.grid is not None:
             self.report_raw(picture_of(self.view.viewport()))

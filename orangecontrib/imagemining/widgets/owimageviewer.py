@@ -27,7 +27,7 @@ from orangecontrib.imagemining.widgets.utils import old_settings
 from orangecontrib.imagemining.widgets.utils.captions import TableCaptions
 from orangecontrib.imagemining.widgets.utils.combos import ColumnCombo
 from orangecontrib.imagemining.widgets.utils.desktop import drag_away
-from orangecontrib.imagemining.widgets.utils.forms import HintEdit, add_row
+from orangecontrib.imagemining.widgets.utils.forms import NO_IMAGES, HintEdit, add_row
 from orangecontrib.imagemining.widgets.utils.gallery import (
     MAX_SIZE,
     MIN_SIZE,
@@ -35,7 +35,7 @@ from orangecontrib.imagemining.widgets.utils.gallery import (
 )
 from orangecontrib.imagemining.widgets.utils.imagewidget import ImageWidget
 from orangecontrib.imagemining.widgets.utils.legend import Legend
-from orangecontrib.imagemining.widgets.utils.report import picture_of
+from orangecontrib.imagemining.widgets.utils.report import as_html, picture_of
 from orangecontrib.imagemining.widgets.utils.tasks import progress_of
 
 _TYPING_PAUSE = 250  # ms without a key until the filter is applied
@@ -148,18 +148,44 @@ class OWImageViewer(ImageWidget):
         self.size_slider.valueChanged.connect(self._on_size)
         form = self.new_form("Images")
         add_row(form, "&Image column:", self.column_combo, "Column with the images")
-        add_row(form, "&Title:", self.title_combo, "Written below each image")
-        add_row(form, "S&ubtitle:", self.subtitle_combo, "Written below the title")
         add_row(
-            form, "&Frame colour:", self.color_combo, "Column that colours the frames"
+            form, "&Title:", self.title_combo, "Column that is written below each image"
         )
         add_row(
-            form, "Si&ze:", self.size_slider, "Size of the thumbnails (Ctrl + wheel)"
+            form,
+            "S&ubtitle:",
+            self.subtitle_combo,
+            "Column that is written below the title",
+        )
+        add_row(
+            form,
+            "&Frame colour:",
+            self.color_combo,
+            "Column that colours the frames around the images",
+        )
+        add_row(
+            form,
+            "Si&ze:",
+            self.size_slider,
+            "Size of the thumbnails (also Ctrl and the mouse's wheel)",
         )
         form = self.new_form("Order")
-        add_row(form, "&Group by:", self.group_combo, "A heading for each value")
-        add_row(form, "S&ort by:", self.sort_combo, "Column that decides the order")
+        add_row(
+            form,
+            "&Group by:",
+            self.group_combo,
+            "Column that divides the images; each of its values gets a heading",
+        )
+        add_row(
+            form,
+            "S&ort by:",
+            self.sort_combo,
+            "Column that the images are ordered by, within each group",
+        )
         self.descending_box = QCheckBox("&Largest first", checked=self.descending)
+        self.descending_box.setToolTip(
+            "The largest number, or the last in the alphabet, comes first"
+        )
         self.descending_box.toggled.connect(self._on_descending)
         form.addRow("", self.descending_box)
 
@@ -205,7 +231,7 @@ class OWImageViewer(ImageWidget):
         n, shown = len(self.sources), len(self.view.order)
         n_selected = int(self.view.selected.sum())
         hidden = n_selected - int(self.view.selected[self.view.order].sum())
-        text = f"{n:,} image{'s' * (n != 1)}" if n else "No images"
+        text = f"{n:,} image{'s' * (n != 1)}" if n else NO_IMAGES
         if shown < n:
             text = f"{shown:,} of {text}"
         if n:
@@ -347,15 +373,17 @@ class OWImageViewer(ImageWidget):
     def send_report(self) -> None:
         self.report_items(
             "Images",
-            [
-                ("Image column", self.column_combo.column),
-                ("Images", len(self.sources)),
-                ("Filter", self.words or None),
-                ("Grouped by", self.group_combo.column or None),
-                ("Sorted by", self.sort_combo.column or None),
-                ("Frame colour", self.color_combo.column or None),
-                ("Selected", int(self.view.selected.sum())),
-            ],
+            as_html(
+                [
+                    ("Image column", self.column_combo.column),
+                    ("Images", len(self.sources)),
+                    ("Filter", self.words or None),
+                    ("Grouped by", self.group_combo.column or None),
+                    ("Sorted by", self.sort_combo.column or None),
+                    ("Frame colour", self.color_combo.column or None),
+                    ("Selected", int(self.view.selected.sum())),
+                ]
+            ),
         )
         if len(self.view.order):
             self.report_raw(picture_of(self.view.viewport()))

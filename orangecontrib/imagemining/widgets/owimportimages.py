@@ -66,6 +66,7 @@ from orangecontrib.imagemining.widgets.utils.readingpanel import (
     ReadingPanel,
     reading_of,
 )
+from orangecontrib.imagemining.widgets.utils.report import as_html
 
 _TYPING_MS = 500  # without a letter, until the list is made anew
 _N_EXAMPLES = 500  # names on which a pattern is tried while it is typed
@@ -216,7 +217,7 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
         self.reading_panel = ReadingPanel(self, later, now)
         add("Reading", self.reading_panel)
         add("More", self.more_panel)
-        add("Images", self.work_panel)
+        add("Result", self.work_panel)
         # beside the others: below them, small screens would have no room for it
         column = gui.vBox(columns)
         self.reading_panel.unfold(
@@ -262,6 +263,7 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
         # what was found in another folder is no example for this one
         self.files_panel.types_button.show_types({})
         self.categories_panel.show_names([], 0, 0)
+        self.reading_panel.show_nothing()
         self._show_source()
         self.reload()
 
@@ -505,10 +507,11 @@ class OWImportImages(OWWidget, ConcurrentWidgetMixin):
 
     def send_report(self) -> None:
         if self.listed is None:
-            self.report_paragraph("No images")
+            self.report_paragraph("No images.")
             return
         place = self.current_folder if self.data is None else self.table_panel.base
-        self.report_items("Import", report_items(self.listed, place, self._options()))
+        items = report_items(self.listed, place, self._options())
+        self.report_items("Import", as_html(items))
 
     @classmethod
     def migrate_settings(cls, settings: dict[str, Any], version: int | None) -> None:

@@ -33,6 +33,7 @@ from orangecontrib.imagemining.widgets.utils.networkfiles import (
     run_load,
 )
 from orangecontrib.imagemining.widgets.utils.ownnetwork import OwnNetworkDialog
+from orangecontrib.imagemining.widgets.utils.report import as_html
 
 _KINDS = f"Networks (*{' *'.join(SUFFIXES)});;All files (*)"
 
@@ -57,7 +58,7 @@ class _Settings(SettingsHandler):
 
 class OWLoadNetwork(OWWidget, ConcurrentWidgetMixin):
     name = "Load Network"
-    description = "Load a trained network from a file, to predict or embed by it."
+    description = "Load a trained network from a file, to predict or embed with it."
     icon = "icons/LoadNetwork.svg"
     priority = 195
     keywords = "open, read, safetensors, imnet, onnx, trained network, model, weights"
@@ -78,7 +79,7 @@ class OWLoadNetwork(OWWidget, ConcurrentWidgetMixin):
     class Warning(OWWidget.Warning):
         no_classes = Msg(
             "It is not known which classes this network tells apart. It can embed"
-            " images, but there is no model to predict by."
+            " images, but there is no model to predict with."
         )
 
     class Error(OWWidget.Error):
@@ -100,7 +101,7 @@ class OWLoadNetwork(OWWidget, ConcurrentWidgetMixin):
         if self.path:
             self.current_path = resolve(self.path, self._workflow_folder())
         self._show_files()
-        self._finish(None)
+        self._finish(None, "No network yet. Choose a file, or drop one here.")
         if self.current_path:
             QTimer.singleShot(0, self.reload)
 
@@ -137,7 +138,9 @@ class OWLoadNetwork(OWWidget, ConcurrentWidgetMixin):
         self.describe_button = button(
             "&Describe…", "Say how images are fed to this network", self.describe
         )
-        self.cancel_button = button("Ca&ncel", "Stop reading", self._on_cancel)
+        self.cancel_button = button(
+            "Ca&ncel", "Cancel reading the file", self._on_cancel
+        )
         self.buttonsArea.layout().addWidget(self.describe_button)
         self.buttonsArea.layout().addWidget(self.cancel_button)
 
@@ -249,9 +252,9 @@ class OWLoadNetwork(OWWidget, ConcurrentWidgetMixin):
         super().onDeleteWidget()
 
     def send_report(self) -> None:
-        self.report_items("File", [("Name", self.current_path or "none")])
+        self.report_items("File", as_html([("Name", self.current_path)]))
         if self.loaded is not None:
-            self.report_items("Network", [*self.loaded.items.items()])
+            self.report_items("Network", as_html(self.loaded.items.items()))
 
 
 if __name__ == "__main__":

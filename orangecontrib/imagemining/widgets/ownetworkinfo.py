@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 from AnyQt.QtCore import QSize, Qt
 from AnyQt.QtWidgets import QSplitter
 from Orange.data import Table, Variable
@@ -33,7 +35,7 @@ from orangecontrib.imagemining.widgets.utils.infowork import (
     run_info,
     run_judge,
 )
-from orangecontrib.imagemining.widgets.utils.report import picture_of, texts_of
+from orangecontrib.imagemining.widgets.utils.report import as_html, picture_of, texts_of
 
 _NOTHING = "Connect networks, or add a published one."
 
@@ -106,7 +108,9 @@ class OWNetworkInfo(OWWidget, ConcurrentWidgetMixin):
         self.drawing = Drawing()
         self.drawing.set_detail(self.detail)
         self.panel = InfoPanel(self, self.drawing)
-        self.cancel_button = button("Ca&ncel", "Stop, or go on", self._on_cancel)
+        self.cancel_button = button(
+            "Ca&ncel", "Cancel; then go on where it was cancelled", self._on_cancel
+        )
         self.buttonsArea.layout().addWidget(self.cancel_button)
 
         self.comparison = ComparisonTable()
@@ -375,17 +379,20 @@ class OWNetworkInfo(OWWidget, ConcurrentWidgetMixin):
     def send_report(self) -> None:
         self.report_items(
             "Settings",
-            [
-                ("Sizes against", self.panel.reference_combo.currentText()),
-                ("Networks", self.panel.info_label.text()),
-            ],
+            as_html(
+                [
+                    ("Sizes against", self.panel.reference_combo.currentText()),
+                    ("Networks", self.panel.info_label.text()),
+                ]
+            ),
         )
         entry = self._chosen()
         if entry is None:
             return
         self.report_table("Networks", texts_of(self.comparison), header_rows=1)
         layers = texts_of(self.layers)
-        self.report_table(f"Layers of {entry.title}", layers, header_rows=1)
+        title = f"Layers of {html.escape(entry.title)}"
+        self.report_table(title, layers, header_rows=1)
         self.report_raw("Drawing", picture_of(self.drawing))
 
 

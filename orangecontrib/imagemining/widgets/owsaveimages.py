@@ -27,6 +27,7 @@ from orangecontrib.imagemining.widgets.utils.folders import (
     to_store,
 )
 from orangecontrib.imagemining.widgets.utils.forms import NoteLabel, button
+from orangecontrib.imagemining.widgets.utils.report import as_html
 from orangecontrib.imagemining.widgets.utils.savepanels import (
     ColumnsPanel,
     FolderRow,
@@ -154,7 +155,7 @@ class OWSaveImages(OWWidget, ConcurrentWidgetMixin):
         )
         self.save_button = button("&Save", "Save the images", self.save)
         self.cancel_button = button(
-            "Ca&ncel", "Stop; what has been saved stays", self._on_cancel
+            "Ca&ncel", "Cancel; what has been saved stays", self._on_cancel
         )
         row = QHBoxLayout()
         row.addWidget(self.save_button)
@@ -368,15 +369,17 @@ class OWSaveImages(OWWidget, ConcurrentWidgetMixin):
     def send_report(self) -> None:
         self.report_items(
             "Settings",
-            [
-                ("Image column", self.column_combo.currentText()),
-                ("Names", self.name_combo.currentText()),
-                ("Sub-folders", self.category_combo.currentText()),
-                ("Images", self.format_panel.describe()),
-                ("Folder", self.current_folder or "none"),
-            ],
+            as_html(
+                [
+                    ("Image column", self.column_combo.currentText()),
+                    ("Names", self.name_combo.currentText()),
+                    ("Sub-folders", self.category_combo.currentText()),
+                    ("Images", self.format_panel.describe()),
+                    ("Folder", self.current_folder or "none"),
+                ]
+            ),
         )
-        self.report_items("Result", [("Images", self.info_label.text())])
+        self.report_items("Result", as_html([("Images", self.info_label.text())]))
 
     @classmethod
     def migrate_settings(cls, settings: dict[str, Any], version: int | None) -> None:

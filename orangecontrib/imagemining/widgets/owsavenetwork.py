@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from AnyQt.QtCore import Qt
-from AnyQt.QtWidgets import QMessageBox
+from AnyQt.QtWidgets import QMessageBox, QPushButton
 from Orange.widgets import gui
 from Orange.widgets.utils.concurrent import ConcurrentWidgetMixin
 from Orange.widgets.utils.save.owsavebase import OWSaveBase
@@ -16,7 +16,7 @@ from Orange.widgets.widget import Input, Msg
 
 from orangecontrib.imagemining.exceptions import ImageMiningError
 from orangecontrib.imagemining.weights.image_network import AnyNetwork, OnnxNetwork
-from orangecontrib.imagemining.widgets.utils.forms import NoteLabel, button
+from orangecontrib.imagemining.widgets.utils.forms import NO_NETWORK, NoteLabel, button
 from orangecontrib.imagemining.widgets.utils.networkfiles import (
     Measured,
     Saved,
@@ -29,6 +29,7 @@ from orangecontrib.imagemining.widgets.utils.networkfiles import (
     signature,
     written_by,
 )
+from orangecontrib.imagemining.widgets.utils.report import as_html
 
 _OWN = "Network with its card (*.safetensors)"
 _COMPRESSED = "Compressed network with its card (*.imnet)"
@@ -54,7 +55,7 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
 
     class Error(OWSaveBase.Error):
         failed = Msg("{}")
-        no_folder = Msg("The folder {} is not there. Choose another by Save as.")
+        no_folder = Msg("The folder {} is not there. Choose another with Save as….")
 
     def __init__(self) -> None:
         OWSaveBase.__init__(self, 1)
@@ -65,6 +66,7 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
         self._measured: Measured | None = None
         #: What was saved by this widget, and what then stood there.
         self._own: dict[Path, tuple[int, int] | None] = {}
+        self._say_as_elsewhere()
         self.network_label, self.info_label = NoteLabel(), NoteLabel()
         for label, n_lines in ((self.network_label, 6), (self.info_label, 2)):
             # as high as its longest text, so that the window keeps its size
@@ -75,15 +77,32 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
         box = gui.vBox(self.controlArea, "Result")
         box.layout().addWidget(self.info_label)
         self.cancel_button = button(
-            "Ca&ncel", "Stop; the file that was there stays as it was", self._on_cancel
+            "Ca&ncel",
+            "Cancel; the file that was there stays as it was",
+            self._on_cancel,
         )
         self.buttonsArea.layout().addWidget(self.cancel_button)
         self.info_label.setText("Nothing saved yet.")
         self._show_network()
 
+    def _say_as_elsewhere(self) -> None:
+        """Have Orange's own parts look and speak as those of Save Images."""
+        box = self.controls.auto_save
+        holder = box.parentWidget()
+        box.setText("Save a&utomatically")
+        box.setToolTip("Save each network that comes; a file of yours is left alone")
+        self.buttonsArea.layout().insertWidget(0, box)
+        holder.hide()  # it has no other part
+        self.bt_save.setToolTip("Save the network; the first time, ask where")
+        _, save_as = self.buttonsArea.findChildren(QPushButton)
+        save_as.setText("Save &as…")
+        save_as.setToolTip("Choose a file to save the network in")
+        for each in (self.bt_save, save_as):
+            each.setAutoDefault(False)
+
     def _show_network(self) -> None:
         if self.data is None:
-            self.network_label.setText("No network.")
+            self.network_label.setText(NO_NETWORK)
         else:
             items = describe_network(self.data)
             names = ("Name", "Network", "Classes", "Size")
@@ -229,9 +248,10 @@ class OWSaveNetwork(OWSaveBase, ConcurrentWidgetMixin):
         items = describe_network(self.data) if self.data is not None else {}
         if self._measured is not None:
             items["Compressed"] = self._measured.words
-        self.report_items("Network", [*items.items()])
+        self.report_items("Network", as_html(items.items() or [("Name", "")]))
+        result = self.info_label.text()
         self.report_items(
-            "File", [("Name", self.filename), ("Result", self.info_label.text())]
+            "File", as_html([("Name", self.filename or ""), ("Result", result)])
         )
 
 

@@ -66,8 +66,8 @@ def ask_for_timm(parent: QWidget, begin: Begin) -> None:
     name, accepted = QInputDialog.getText(
         parent,
         "Network of timm",
-        "Name, such as convnext_tiny.fb_in22k. If its weights are not here, timm\n"
-        "fetches them, and does not say how far it is.",
+        "Name, such as convnext_tiny.fb_in22k. If its weights are not on this\n"
+        "computer, timm downloads them, and does not say how far it is.",
     )
     if accepted and name.strip():
         begin(f"timm gets {name.strip()}…", take_timm(name.strip()))

@@ -44,10 +44,10 @@ class CacheFacts:
     message: str
 
     def describe(self) -> str:
-        """Return "12,345 vectors, 210 MB of 2 GB"."""
+        """Return "12,345 embeddings, 210 MB of 2 GB"."""
         if not self.n_vectors and self.limit:
             return f"empty, {size_text(self.limit)} at most"
-        n = f"{self.n_vectors:,} vector{'s' * (self.n_vectors != 1)}"
+        n = f"{self.n_vectors:,} embedding{'s' * (self.n_vectors != 1)}"
         if self.limit == 0:
             return f"{n}, kept only as long as Orange runs"
         return f"{n}, {size_text(self.size)} of {size_text(self.limit)}"
@@ -116,7 +116,7 @@ class CachePanel(QWidget):
         self.background.ask(cache_facts, self._show)
 
     def ask_to_clear(self) -> None:
-        """Throw out all vectors, if the user wants that."""
+        """Throw out all embeddings, if the user wants that."""
         if self.facts is None:
             return
         what = self.facts.describe().partition(" of ")[0]

@@ -15,6 +15,15 @@ _N = 3
 _NONE = ""
 #: Where the files do not say: one, two, three channels.
 _DEFAULTS = (("grey",), ("green", "magenta"), ("red", "green", "blue"))
+_LABELS = {
+    "grey": "Grey",
+    "red": "Red",
+    "green": "Green",
+    "blue": "Blue",
+    "cyan": "Cyan",
+    "magenta": "Magenta",
+    "yellow": "Yellow",
+}
 _SPARE = ("red", "green", "blue", "magenta")
 
 
@@ -54,11 +63,13 @@ class ChannelRows(QWidget):
         for number, row in enumerate(self._rows, 1):
             name = KeyCombo(row, "name", self._on_chosen)
             name.setAccessibleName(f"Channel {number}")
+            name.setToolTip("Channel that is shown in the colour beside it")
             name.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
             colour = KeyCombo(row, "colour", self._on_chosen)
             colour.setMinimumContentsLength(7)
             colour.setAccessibleName(f"Colour of channel {number}")
-            colour.set_items({key: key.capitalize() for key in COLOURS})
+            colour.setToolTip("Colour in which this channel is shown")
+            colour.set_items({key: _LABELS[key] for key in COLOURS})
             grid.addWidget(name, number, 0)
             grid.addWidget(colour, number, 1)
             self.combos.append((name, colour))
@@ -93,7 +104,7 @@ class ChannelRows(QWidget):
         items = {_NONE: "(none)", **{name: name for name in self._channels}}
         for name, colour in self.combos:
             name.set_items(items)
-            colour.set_items({key: key.capitalize() for key in COLOURS})
+            colour.set_items({key: _LABELS[key] for key in COLOURS})
 
     def _store(self) -> None:
         self._master.shown_channels = [

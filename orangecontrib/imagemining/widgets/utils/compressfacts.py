@@ -30,6 +30,7 @@ from orangecontrib.imagemining.weights.image_network import AnyNetwork, ImageNet
 from orangecontrib.imagemining.widgets.utils.compresssteps import Layers
 from orangecontrib.imagemining.widgets.utils.compressstore import key_of
 from orangecontrib.imagemining.widgets.utils.compresstexts import size
+from orangecontrib.imagemining.widgets.utils.forms import NO_NETWORK
 from orangecontrib.imagemining.widgets.utils.publishednetwork import (
     choice_problem,
     chosen_network,
@@ -132,7 +133,7 @@ class Facts:
     def summary(self) -> str:
         """Return in words what will happen."""
         if self.network is None:
-            return "No network yet."
+            return NO_NETWORK
         lines = [f"{self.network.title}, {size(self.network.n_bytes)}."]
         lines.append(self._images_text())
         steps = self.request.plan.steps

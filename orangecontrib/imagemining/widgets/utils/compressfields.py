@@ -18,8 +18,10 @@ from orangecontrib.imagemining.compression.plan import (
     PruneFilters,
     Share,
     Step,
+    kind_of,
 )
 from orangecontrib.imagemining.widgets.utils.trainfields import Field
+from orangecontrib.imagemining.widgets.utils.trainnumbers import design_fields
 from orangecontrib.imagemining.widgets.utils.traintexts import network_items
 
 __all__ = ["LAYER_FIELDS", "PLAN_FIELDS", "fields_of"]
@@ -88,7 +90,7 @@ _TEMPERATURE = Field(
 _RATE = Field(
     "learning_rate",
     "Learning rate from nothing",
-    "Where weights are fresh; for batches of 32 images",
+    "Where weights begin at random; for batches of 32 images",
     least=1e-9,
     most=1000,
     optional="usual",
@@ -255,7 +257,7 @@ _FIELDS: Mapping[type[Step], tuple[Field, ...]] = {
             {
                 "scheme": "what the scheme says",
                 "given": "the weights that are there",
-                "nothing": "nothing (fresh weights)",
+                "nothing": "nothing (random weights)",
             },
         ),
         _RATE,
@@ -267,7 +269,7 @@ _FIELDS: Mapping[type[Step], tuple[Field, ...]] = {
             "start",
             "Begins with",
             "Published weights have seen a million photographs",
-            {"nothing": "nothing (fresh weights)", "published": "published weights"},
+            {"nothing": "nothing (random weights)", "published": "published weights"},
         ),
         _BETA,
         _GAMMA,
@@ -332,6 +334,8 @@ PLAN_FIELDS: tuple[Field, ...] = (
 def fields_of(step: Step) -> tuple[Field, ...]:
     """Return what can be changed of a step; numbers of single layers left out."""
     kind = type(step)
+    if kind not in _FIELDS:  # another package's
+        return (*design_fields(kind_of(kind).knobs), _AFTER)
     if kind is not Distil:
         return _FIELDS[kind]
     chosen = {name: getattr(step, name) for name in (f.name for f in fields(step))}

@@ -37,6 +37,7 @@ from orangecontrib.imagemining.widgets.utils.forms import (
     add_row,
     button,
     new_form,
+    titled_box,
 )
 from orangecontrib.imagemining.widgets.utils.publishednetwork import PublishedCombo
 from orangecontrib.imagemining.widgets.utils.trainfields import FieldGrid
@@ -73,7 +74,7 @@ class PlanDialog(QDialog):
 
     def __init__(self, parent: QWidget | None, plan: CompressionPlan) -> None:
         super().__init__(parent)
-        self.setWindowTitle("All numbers")
+        self.setWindowTitle("All settings")
         self._plan = plan
         run = tuple(field for field in RUN_FIELDS if field.name in _RUN)
         self.grids: dict[str, FieldGrid] = {}
@@ -98,7 +99,11 @@ class PlanDialog(QDialog):
         roles = QDialogButtonBox.StandardButton
         self.buttons = QDialogButtonBox(roles.Ok | roles.Cancel)
         self.buttons.addButton(
-            button("All &back", "Put back every number of this page", self._reset),
+            button(
+                "Restore &defaults",
+                "Set everything on this page back to what it is by default",
+                self._reset,
+            ),
             QDialogButtonBox.ButtonRole.ResetRole,
         )
         self.buttons.accepted.connect(self.accept)
@@ -161,9 +166,8 @@ class CompressPanel(QWidget):
     # parts -------------------------------------------------------------------
 
     def _network_box(self) -> QGroupBox:
-        group = QGroupBox("Network")
+        group, box = titled_box("Network")
         form = self.form = new_form()
-        box = QVBoxLayout(group)
         box.addLayout(form)
         self.network_combo = PublishedCombo(self.choices, "network", self._on_choice)
         add_row(
@@ -180,8 +184,7 @@ class CompressPanel(QWidget):
         return group
 
     def _steps_box(self) -> QGroupBox:
-        group = QGroupBox("What is done")
-        box = QVBoxLayout(group)
+        group, box = titled_box("Steps")
         form = new_form()
         box.addLayout(form)
         self.preset_combo = KeyCombo(self.choices, "preset", self._on_preset)
@@ -195,8 +198,7 @@ class CompressPanel(QWidget):
         return group
 
     def _goal_box(self) -> QGroupBox:
-        group = QGroupBox("What is wanted")
-        box = QVBoxLayout(group)
+        group, box = titled_box("Goal")
         form = new_form()
         box.addLayout(form)
         self.goal_combo = KeyCombo(self.choices, "goal", self._on_choice)
@@ -245,8 +247,8 @@ class CompressPanel(QWidget):
             "What the network is to be called (what Int8 gives has a name made up)",
         )
         self.numbers_button = button(
-            "All num&bers…",
-            "See and change the numbers of fine-tuning and computing",
+            "&All settings…",
+            "See and change every setting of fine-tuning and computing",
             self.ask_numbers,
         )
         row = QHBoxLayout()

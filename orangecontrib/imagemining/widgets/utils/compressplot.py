@@ -11,7 +11,7 @@ from AnyQt.QtCore import QEvent, QRectF, Qt
 from AnyQt.QtCore import pyqtSignal as Signal
 from AnyQt.QtGui import QColor, QFontMetricsF, QPalette, QResizeEvent
 from AnyQt.QtWidgets import QSizePolicy
-from Orange.widgets.visualize.utils.plotutils import PlotWidget
+from Orange.widgets.visualize.utils.plotutils import AxisItem, PlotWidget
 
 from orangecontrib.imagemining.compression.results import Candidate
 from orangecontrib.imagemining.widgets.utils.compresstexts import per_cent, size
@@ -27,7 +27,7 @@ _LEAST = 0.02  # of accuracy that the axis spans at least
 _STEPS = (1, 2, 5)
 
 
-class _SizeAxis(pg.AxisItem):
+class _SizeAxis(AxisItem):
     """An axis of logarithms of bytes, with sizes at its ticks."""
 
     def tickValues(
@@ -62,7 +62,10 @@ class CompressPlot(PlotWidget):
     clicked = Signal(int)
 
     def __init__(self) -> None:
-        super().__init__(axisItems={"bottom": _SizeAxis("bottom")})
+        # axes of Orange: those of pyqtgraph are grey on any ground
+        super().__init__(
+            axisItems={"left": AxisItem("left"), "bottom": _SizeAxis("bottom")}
+        )
         self.setAccessibleName("Size of the file against accuracy")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(220, 130)

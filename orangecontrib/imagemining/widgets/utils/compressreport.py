@@ -9,7 +9,7 @@ from orangecontrib.imagemining.widgets.utils.compressfacts import Facts
 from orangecontrib.imagemining.widgets.utils.compresspanel import GOAL_LABELS
 from orangecontrib.imagemining.widgets.utils.compresstexts import describe_step
 from orangecontrib.imagemining.widgets.utils.compressview import CompressView
-from orangecontrib.imagemining.widgets.utils.report import picture_of, texts_of
+from orangecontrib.imagemining.widgets.utils.report import as_html, picture_of, texts_of
 from orangecontrib.imagemining.widgets.utils.trainchoices import written
 
 __all__ = ["report_compression"]
@@ -42,11 +42,11 @@ def report_compression(
         ("Wanted", GOAL_LABELS[choices.goal] + wanted.get(choices.goal, "")),
         ("Minutes, at most", written(choices.minutes) if choices.limited else ""),
     ]
-    widget.report_items("Settings", [item for item in items if item[1]])
-    widget.report_items("Network and images", [("Given", facts.summary())])
+    widget.report_items("Settings", as_html(item for item in items if item[1]))
+    widget.report_items("Network and images", as_html([("Given", facts.summary())]))
     if not view.trail:
         return
-    widget.report_items("Result", [("Result", view.figures_label.text())])
+    widget.report_items("Result", as_html([("Result", view.figures_label.text())]))
     widget.report_raw("Size and accuracy", picture_of(view.plot))
     trail, layers = texts_of(view.trail_table), texts_of(view.layers_table)
     widget.report_table("On the way", trail, header_rows=1)

@@ -31,9 +31,9 @@ from orangecontrib.imagemining.widgets.utils.compressfields import (
     fields_of,
 )
 from orangecontrib.imagemining.widgets.utils.compresstexts import (
-    ABOUT_STEPS,
-    STEP_TITLES,
+    about_step,
     describe_step,
+    offered_steps,
 )
 from orangecontrib.imagemining.widgets.utils.forms import NoteLabel, button
 from orangecontrib.imagemining.widgets.utils.trainchoices import written
@@ -142,10 +142,10 @@ class StepDialog(QDialog):
         super().__init__(parent)
         kind = type(step)
         self._step = step
-        self.setWindowTitle(STEP_TITLES[kind])
+        self.setWindowTitle(offered_steps()[kind])
         box = QVBoxLayout(self)
         about = NoteLabel()
-        about.setText(ABOUT_STEPS[kind])
+        about.setText(about_step(kind))
         box.addWidget(about)
         self.grid = FieldGrid(fields_of(step))
         usual = asdict(new_step(kind))
@@ -174,7 +174,11 @@ class StepDialog(QDialog):
         roles = QDialogButtonBox.StandardButton
         self.buttons = QDialogButtonBox(roles.Ok | roles.Cancel)
         self.buttons.addButton(
-            button("All &back", "Put back every number of this step", self._reset),
+            button(
+                "Restore &defaults",
+                "Set everything in this step back to what it is by default",
+                self._reset,
+            ),
             QDialogButtonBox.ButtonRole.ResetRole,
         )
         self.buttons.accepted.connect(self.accept)
@@ -268,18 +272,18 @@ class StepList(QWidget):
         self.list.setMinimumHeight(4 * self.list.fontMetrics().lineSpacing())
         self.list.itemDoubleClicked.connect(lambda _: self.edit())
         self.list.currentRowChanged.connect(lambda _: self._show_buttons())
-        self.add_button = QPushButton("A&dd", autoDefault=False)
+        self.add_button = QPushButton("Add", autoDefault=False)
         self.add_button.setToolTip("Add a step below the one that is chosen")
         menu = QMenu(self.add_button)
         menu.setToolTipsVisible(True)
-        for kind, title in STEP_TITLES.items():
+        for kind, title in offered_steps().items():
             action = menu.addAction(title)
-            action.setToolTip(ABOUT_STEPS[kind])
+            action.setToolTip(about_step(kind))
             action.triggered.connect(
                 lambda _=False, kind=kind: self.add(new_step(kind))
             )
         self.add_button.setMenu(menu)
-        self.edit_button = button("Chan&ge…", "Change this step's numbers", self.edit)
+        self.edit_button = button("Chan&ge…", "Change this step's settings", self.edit)
         self.remove_button = button("Remo&ve", "Take this step out", self.remove)
         self.up_button = button("↑", "Do this step earlier", lambda: self.move_by(-1))
         self.down_button = button("↓", "Do this step later", lambda: self.move_by(1))
@@ -358,7 +362,7 @@ class StepList(QWidget):
         self.list.clear()
         for number, step in enumerate(self._steps, 1):
             self.list.addItem(f"{number}. {describe_step(step)}")
-            tip = ABOUT_STEPS[type(step)]
+            tip = about_step(type(step))
             self.list.item(number - 1).setToolTip(tip)
         self.list.setCurrentRow(current)
         self._show_buttons()

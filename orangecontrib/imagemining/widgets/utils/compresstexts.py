@@ -18,13 +18,17 @@ from orangecontrib.imagemining.compression.plan import (
     PruneFilters,
     Share,
     Step,
+    kind_of,
+    step_kinds,
 )
 from orangecontrib.imagemining.widgets.utils.traintexts import counted
 
 __all__ = [
     "ABOUT_STEPS",
     "STEP_TITLES",
+    "about_step",
     "describe_step",
+    "offered_steps",
     "per_cent",
     "points",
     "size",
@@ -85,6 +89,16 @@ ABOUT_STEPS: Mapping[type[Step], str] = {
         " them: smaller and faster. It has to be the last step."
     ),
 }
+
+
+def offered_steps() -> dict[type[Step], str]:
+    """Return all kinds of steps with their titles, those of other packages last."""
+    return {**STEP_TITLES, **{k.step: k.title for k in step_kinds()}}
+
+
+def about_step(kind: type[Step]) -> str:
+    """Return what a kind of step does, in a sentence or two."""
+    return ABOUT_STEPS.get(kind) or kind_of(kind).about
 
 
 def describe_step(step: Step) -> str:

@@ -27,6 +27,7 @@ from orangecontrib.imagemining.widgets.utils.compresstexts import (
     points,
     size,
 )
+from orangecontrib.imagemining.widgets.utils.forms import NO_NETWORK
 from orangecontrib.imagemining.widgets.utils.trainview import line_of_text
 
 __all__ = ["CompressView", "figures"]
@@ -51,7 +52,7 @@ class CompressView(QWidget):
         self.trail: Sequence[Candidate] = ()
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        self.facts_label = line_of_text("No network yet.")
+        self.facts_label = line_of_text(NO_NETWORK)
         self.facts_label.setAccessibleName("What will happen")
         box.addWidget(self.facts_label)
         self.bar = QProgressBar(maximum=_STEPS, textVisible=False)

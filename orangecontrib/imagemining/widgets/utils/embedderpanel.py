@@ -83,26 +83,40 @@ class EmbedderPanel(QWidget):
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
         self.list = QListWidget(accessibleName="Embedders, side by side")
-        self.list.setToolTip("Their columns stand side by side")
+        self.list.setToolTip(
+            "Their columns stand side by side in the output; choose one to change it"
+        )
         self.list.currentRowChanged.connect(self._select)
         box.addWidget(self.list)
         self.form = new_form()
         box.addLayout(self.form)
         self.network_combo = self._add(
-            "&Embedder:", "network", self._on_network, "The deep network"
+            "N&etwork:",
+            "network",
+            self._on_network,
+            "The deep network that describes the images. Those on top run at once; of"
+            " the others the weights are downloaded when you say so",
         )
         self.layer_combo = self._add(
-            "&Layer:", "layer", self._changed, "Where the numbers are taken"
+            "&Layer:",
+            "layer",
+            self._changed,
+            "Where in the network the numbers are taken. The first layer of the list is"
+            " the usual one; logits are the network's scores for its classes",
         )
         self.fit_combo = self._add(
-            "&Fit:", "fit", self._changed, "How images meet a network of another shape"
+            "&Fit:",
+            "fit",
+            self._changed,
+            "How images meet a network of another shape. Cut loses the edges, margins"
+            " keep the proportions; stretched is usual",
         )
         self.views_combo = self._add(
             "&Views:",
             "views",
             self._changed,
-            "How often each image is looked at. Turned and mirrored suits images that"
-            " have no up and down, such as cells",
+            "How often each image is looked at; 1 is usual. Turned and mirrored suits"
+            " images that have no up and down, such as cells",
         )
         # long titles begin alike, so they must not be cut
         self.network_combo.setSizeAdjustPolicy(
@@ -110,7 +124,7 @@ class EmbedderPanel(QWidget):
         )
         self.download_button = button(
             "&Download",
-            "Fetch the network's weights from their publisher",
+            "Download the network's weights from their publisher",
             lambda: bringing.download(master.network, begin),
         )
         self.file_button = button(
@@ -125,7 +139,7 @@ class EmbedderPanel(QWidget):
         )
         self.timm_button = button(
             "ti&mm…",
-            "Take a pretrained network of the package timm, by name",
+            "Take a published network of the package timm, by name",
             lambda: bringing.ask_for_timm(self, begin),
         )
         self.timm_button.setVisible(timm_is_here())

@@ -195,8 +195,9 @@ def describe(network: str, layer: str, server: str = "") -> str:
     elif not server:
         size = download_label(card)
         lines.append(
-            f"Its weights{f' ({size})' if size else ''} are not here; they are fetched"
-            " only when you press Download. It then runs on this computer."
+            f"Its weights{f' ({size})' if size else ''} are not on this computer;"
+            " they are downloaded only when you press Download. It then runs on this"
+            " computer."
         )
     if card.advice:
         lines.append(card.advice)

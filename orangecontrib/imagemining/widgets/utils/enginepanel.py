@@ -27,7 +27,7 @@ __all__ = ["EngineFacts", "EnginePanel", "engine_facts"]
 #: What is measured in doc/widgets/image-embedding.md, for those who ask what it costs.
 FAST_DIFFERENCE = (
     "Sooner done, with numbers that differ a little: measured with SqueezeNet on 3,432"
-    " images, the cosine with the exact vectors is 0.9996 or more, and logistic"
+    " images, the cosine with the exact embeddings is 0.9996 or more, and logistic"
     " regression is right on 0.2 per cent of the images more to 0.3 fewer. The columns"
     " are named _fast"
 )
@@ -98,7 +98,8 @@ class EnginePanel(QWidget):
             self.form,
             "En&gine:",
             self.engine_combo,
-            "The program that computes the network. The numbers are the same with each",
+            "The program that computes the network. The numbers are the same with each;"
+            " Automatic takes the fastest that is here",
         )
         self.fast_box = QCheckBox("Fa&st, slightly different numbers")
         self.fast_box.setToolTip(FAST_DIFFERENCE)

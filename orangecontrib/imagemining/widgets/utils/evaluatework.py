@@ -115,8 +115,8 @@ def cells(scores: Scores) -> list[str]:
     """Return a row of the window's table."""
     return [
         scores.title,
-        _text(scores.top1, "{:.2%}"),
-        _text(scores.top5, "{:.2%}"),
+        _text(100 * scores.top1, "{:.2f} %"),
+        _text(100 * scores.top5, "{:.2f} %"),
         _text(scores.log_loss, "{:.4f}"),
         _text(scores.speed, "{:,.0f}" if scores.speed >= 10 else "{:.1f}"),
         _text(scores.n_parameters, "{:,.0f}"),

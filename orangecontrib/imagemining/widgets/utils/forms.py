@@ -11,14 +11,18 @@ from AnyQt.QtGui import QColor, QPalette
 from AnyQt.QtWidgets import (
     QComboBox,
     QFormLayout,
+    QGroupBox,
     QLabel,
     QLineEdit,
     QPushButton,
     QSizePolicy,
+    QVBoxLayout,
     QWidget,
 )
 
 __all__ = [
+    "NO_IMAGES",
+    "NO_NETWORK",
     "HintEdit",
     "NoteLabel",
     "add_row",
@@ -26,7 +30,12 @@ __all__ = [
     "folder_combo",
     "new_form",
     "text_field",
+    "titled_box",
 ]
+
+#: What is said before anything is connected.
+NO_IMAGES = "No images yet. Connect Import Images."
+NO_NETWORK = "No network yet. Connect Train Network or Load Network."
 
 _HINT_OPACITY = 140  # of 255
 _BREAK = "\u200b"  # not seen; a line may end there
@@ -114,6 +123,14 @@ def folder_combo() -> QComboBox:
     )
     combo.hint_colour = _HintColour(combo)
     return combo
+
+
+def titled_box(title: str) -> tuple[QGroupBox, QVBoxLayout]:
+    """Return a box with its title, and its layout, as ``gui.vBox`` makes them."""
+    group = QGroupBox(f" {title} ")
+    box = QVBoxLayout(group)
+    box.setContentsMargins(4, 4, 4, 4)
+    return group, box
 
 
 def button(text: str, tip: str, on_click: Callable[[], None]) -> QPushButton:

@@ -253,6 +253,8 @@ class MorePanel(QWidget):
             checkCallback=on_choice,
             tooltip="Images are drawn at random, the same ones each time",
         )
+        self.sample_box.setToolTip("For a first look at a large folder")
+        self.sample_spin.setAccessibleName("At most, of each category")
 
     def offer_sample(self, offered: bool) -> None:
         """Show the choice of fewer images, or do not."""
@@ -278,7 +280,7 @@ class WorkPanel(QWidget):
         layout.addWidget(self.label)
         self.setLayout(layout)
         self.reload_button = button("&Reload", "Look at the images again", on_reload)
-        self.cancel_button = button("C&ancel", "Stop listing", on_cancel)
+        self.cancel_button = button("C&ancel", "Cancel listing the images", on_cancel)
         self.cancel_button.setEnabled(False)
         self.buttons = QHBoxLayout()
         self.buttons.addWidget(self.reload_button)

@@ -22,7 +22,7 @@ from orangecontrib.imagemining.widgets.utils.publishednetwork import published_i
 __all__ = ["BIGGEST", "InfoPanel"]
 
 #: What is shown where no network is chosen that sizes are held against.
-BIGGEST = "the biggest one"
+BIGGEST = "The largest one"
 
 
 class InfoPanel:
@@ -47,7 +47,7 @@ class InfoPanel:
         self.info_label.setMinimumWidth(0)
         self.info_label.setMinimumHeight(3 * drawing.fontMetrics().lineSpacing())
         self.info_label.setAlignment(Qt.AlignmentFlag.AlignTop)
-        gui.vBox(master.controlArea, "Status").layout().addWidget(self.info_label)
+        gui.vBox(master.controlArea, "Result").layout().addWidget(self.info_label)
         gui.rubber(master.controlArea)
 
     def _make_networks(self) -> None:
@@ -121,9 +121,10 @@ class InfoPanel:
             ("+", "Larger (+, or Ctrl and the mouse's wheel)", drawing.larger),
             ("−", "Smaller (−)", drawing.smaller),
             ("&Width", "As wide as the window (0)", drawing.fit_width),
-            ("A&ll", "All of it", drawing.fit_all),
+            ("A&ll", "All of the drawing", drawing.fit_all),
         ):
             zoom = button(text, tip, action)
+            zoom.setAccessibleName(tip.split(" (")[0])
             width = zoom.fontMetrics().horizontalAdvance(text.replace("&", ""))
             # the style's least width is that of much longer words
             zoom.setFixedWidth(width + 3 * zoom.fontMetrics().averageCharWidth())

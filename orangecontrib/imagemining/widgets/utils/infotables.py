@@ -189,7 +189,8 @@ class ComparisonTable(InfoTable):
                     cell = self.item(row, column)
                     cell.setToolTip(f"{cell.text()}: {known.judged}")
                     font = cell.font()
-                    font.setItalic("images of the data" not in known.judged)
+                    # only of the data's images, their number is told
+                    font.setItalic(not any(map(str.isdigit, known.judged)))
                     cell.setFont(font)
             notes = [problem, *(known.described.notes if known is not None else ())]
             text = "\n".join(filter(None, [title, *notes]))

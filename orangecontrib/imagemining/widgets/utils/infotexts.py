@@ -56,4 +56,4 @@ def times(ratio: float) -> str:
 
 def share(value: float, digits: int = 2) -> str:
     """Return a share in per cent."""
-    return NONE if math.isnan(value) else f"{value:.{digits}%}"
+    return NONE if math.isnan(value) else f"{100 * value:.{digits}f} %"

@@ -279,7 +279,7 @@ def _size_text(size: tuple[int, int]) -> str:
 
 
 def _figure(name: str, value: float) -> str:
-    return f"{value:.1%}" if "accuracy" in name else f"{value:.4g}"
+    return f"{100 * value:.1f} %" if "accuracy" in name else f"{value:.4g}"
 
 
 def megabytes(n_bytes: float) -> str:

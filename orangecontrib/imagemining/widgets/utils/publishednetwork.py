@@ -48,7 +48,7 @@ def published_items(chosen: str = "") -> dict[str, str]:
         if is_here(card):
             here[name] = card.title
         else:
-            others[name] = f"{card.title} (not here)"
+            others[name] = f"{card.title} (not downloaded)"
     return {**here, **others}
 
 

@@ -56,7 +56,7 @@ class RangeRows(QWidget):
             if not is_used:
                 continue
             name = self._names[row]
-            labels[0].setText(f"{_short(name) or 'All'}:")
+            labels[0].setText(f"{_short(name)}:" if name else "All:")
             labels[0].setToolTip(name)
             for edit, value, what in zip(
                 edits, known.get(name, ("", "")), ("Black", "White"), strict=True

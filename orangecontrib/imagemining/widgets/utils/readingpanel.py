@@ -104,7 +104,7 @@ class ReadingPanel(QWidget):
         layout.addWidget(self.label)
         self.fold_button = QToolButton(
             text="Stacks, channels, contrast",
-            toolTip="How images of many planes, channels or bits become pictures",
+            toolTip="How images of many planes, channels or bits become images",
             checkable=True,
             autoRaise=True,
             toolButtonStyle=Qt.ToolButtonStyle.ToolButtonTextBesideIcon,
@@ -139,7 +139,7 @@ class ReadingPanel(QWidget):
         )
         self.series_box = self._check("every_series", "Every series of a file")
         self.series_box.setToolTip(
-            "Files that hold several pictures or stacks (positions, scenes) give rows"
+            "Files that hold several images or stacks (positions, scenes) give rows"
             " for each; else the first is taken"
         )
         form.addRow("", self.series_box)
@@ -175,6 +175,12 @@ class ReadingPanel(QWidget):
     def _make_slides(self, form: QFormLayout) -> None:
         row = QHBoxLayout()
         self.slides_combo = self._combo("slides", _SLIDES)
+        self.slides_combo.setAccessibleName("Slides")
+        tip = (
+            "Whole-slide images and other pyramids: one small image of the whole, or"
+            " a row for each tile of it"
+        )
+        self.slides_combo.setToolTip(tip)
         self.side_spin = QSpinBox(minimum=32, maximum=8192, singleStep=32, suffix=" px")
         self.side_spin.setValue(self._master.tile_side)
         self.side_spin.valueChanged.connect(self._setter("tile_side"))
@@ -189,8 +195,7 @@ class ReadingPanel(QWidget):
             form,
             "S&lides:",
             self.slides_row,
-            "Whole-slide images and other pyramids: one small picture of the whole, or"
-            " a row for each tile of it",
+            tip,
         )
         form.labelForField(self.slides_row).setBuddy(self.slides_combo)
         row = QHBoxLayout()
@@ -203,6 +208,7 @@ class ReadingPanel(QWidget):
         self.tissue_spin.setValue(self._master.tissue)
         self.tissue_spin.valueChanged.connect(self._setter("tissue"))
         self.tissue_spin.setAccessibleName("Smallest share of tissue")
+        self.tissue_spin.setToolTip("Smallest share of a tile that tissue covers")
         row.addWidget(self.background_box)
         row.addWidget(self.tissue_spin)
         row.addStretch()
@@ -284,6 +290,10 @@ class ReadingPanel(QWidget):
         self._sources = sources
         self._on_shown()
 
+    def show_nothing(self) -> None:
+        """Show no files: others have been chosen, and are not known yet."""
+        self.show_found(Found(), [])
+
     def _on_fold(self, is_open: bool) -> None:
         self._master.show_reading = is_open
         arrow = Qt.ArrowType.LeftArrow if is_open else Qt.ArrowType.RightArrow
@@ -311,7 +321,7 @@ class ReadingPanel(QWidget):
         self.range_rows.show_ranges(reading.layers(found.channels))
         lines = [found.describe()]
         if not lines[0] and found.n_files > found.reasons.total():
-            lines = ["Plain pictures"]
+            lines = ["Ordinary images"]
         chosen = [f"{name}: {value}" for name, value in reading_items(reading)]
         if chosen:
             lines.append("; ".join(chosen))

@@ -1,14 +1,28 @@
-"""Pictures and tables in reports."""
+"""Items, pictures and tables in reports."""
 
 from __future__ import annotations
 
 import base64
 import html
+from collections.abc import Iterable
 
 from AnyQt.QtCore import QBuffer, QIODevice, Qt
 from AnyQt.QtWidgets import QTableView, QWidget
 
-__all__ = ["picture_of", "texts_of"]
+__all__ = ["as_html", "picture_of", "texts_of"]
+
+
+def as_html(items: Iterable[tuple[str, object]]) -> list[tuple[str, str]]:
+    """Return names and values for ``report_items``, which takes HTML.
+
+    What users named stays as it is (a folder called ``<b>``), lines stay lines. Values
+    of None are left out, an empty one is told as none.
+    """
+    return [
+        (html.escape(name), html.escape(str(value)).replace("\n", "<br/>") or "none")
+        for name, value in items
+        if value is not None
+    ]
 
 
 def picture_of(widget: QWidget) -> str:

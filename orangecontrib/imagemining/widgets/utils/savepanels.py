@@ -35,13 +35,13 @@ __all__ = ["ColumnsPanel", "FolderRow", "FormatPanel", "make_possible"]
 _LARGEST = {"quality": 100, "pixel_width": 20_000, "pixel_height": 20_000}
 
 _FORMAT_LABELS = {
-    ORIGINAL: "as they are (exact copies)",
+    ORIGINAL: "As they are (exact copies)",
     **{name: file_format.title for name, file_format in FORMATS.items()},
 }
 _RESIZE_LABELS = {
-    "none": "as it is",
-    "size": "a size of your own",
-    "network": "the input of a network",
+    "none": "As it is",
+    "size": "A size of your own",
+    "network": "The input of a network",
 }
 
 
@@ -60,9 +60,7 @@ class ColumnsPanel(QWidget):
         super().__init__()
         self._master = master
         self.column_combo = ColumnCombo(master, "column", callback)
-        self.name_combo = ColumnCombo(
-            master, "name_column", callback, "(name of the file)"
-        )
+        self.name_combo = ColumnCombo(master, "name_column", callback, "(file name)")
         self.category_combo = ColumnCombo(
             master, "category_column", callback, "(none, all in one folder)"
         )
@@ -70,7 +68,12 @@ class ColumnsPanel(QWidget):
         form.setContentsMargins(0, 0, 0, 0)
         self.setLayout(form)
         add_row(form, "&Image column:", self.column_combo, "Column with the images")
-        add_row(form, "Na&mes:", self.name_combo, "Column with the names of the files")
+        add_row(
+            form,
+            "Na&mes:",
+            self.name_combo,
+            "Column with the names of the files; left as it is, they keep theirs",
+        )
         add_row(
             form,
             "Sub-&folders:",
@@ -191,7 +194,7 @@ class FormatPanel(QWidget):
             label = QLabel(text)
             label.setBuddy(spin)
             spin.setAccessibleName(text.replace("&", ""))
-            spin.setToolTip("Pixels")
+            spin.setToolTip("Of the saved images, in pixels")
             row.addWidget(label)
             row.addWidget(spin)
         row.addWidget(self.aspect_box)

@@ -315,7 +315,7 @@ class ServerPanel(QWidget):
             self._tell("")
             return
         self._trial = stopped = threading.Event()
-        self.test_button.setText("Stop")
+        self.test_button.setText("Cancel")
         address, network = self._master.server, self._master.network
         self._tell(f"Trying {address}…")
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from AnyQt.QtCore import QRect, QSize, Qt
-from AnyQt.QtGui import QPainter, QPaintEvent, QPalette
+from AnyQt.QtGui import QPainter, QPaintEvent
 from AnyQt.QtWidgets import QSizePolicy, QWidget
 
+from orangecontrib.imagemining.widgets.utils.cells import faint_text
 from orangecontrib.imagemining.widgets.utils.thumbnails import (
     ImageLoader,
     shared_store,
@@ -65,7 +66,7 @@ class Strip(QWidget):
                 target.moveCenter(place.center())
                 painter.drawImage(target, image)
             else:
-                painter.setPen(self.palette().color(QPalette.ColorRole.Mid))
+                painter.setPen(faint_text(self.palette(), 150))
                 painter.drawRect(place.adjusted(0, 0, -1, -1))
                 if reason := self.loader.reason(row):
                     painter.drawText(place, Qt.AlignmentFlag.AlignCenter, "?")

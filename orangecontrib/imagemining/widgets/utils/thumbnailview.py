@@ -25,6 +25,7 @@ from orangecontrib.imagemining.widgets.utils.cells import (
     draw_picture,
     picture_rect,
 )
+from orangecontrib.imagemining.widgets.utils.colours import blended, text_on
 from orangecontrib.imagemining.widgets.utils.thumbnails import (
     ImageLoader,
     shared_store,
@@ -199,9 +200,9 @@ class ThumbnailView(QAbstractScrollArea):
             self.crop,
         )
         if self.captions.n_lines and self.has_room_for_captions():
-            role = QPalette.ColorRole
-            selected = highlight is not None
-            colour = palette.color(role.HighlightedText if selected else role.Text)
+            colour = palette.color(QPalette.ColorRole.Text)
+            if highlight is not None:
+                colour = text_on(blended(highlight, palette.base().color()), palette)
             space = QRect(
                 frame.left(), frame.bottom() + 3, frame.width(), rect.height()
             )

@@ -53,9 +53,9 @@ class _Model(QAbstractTableModel):
             return colour
         if role == Qt.ItemDataRole.ToolTipRole and total:
             taken = (
-                "recognized" if row == column else f"taken for “{self.classes[column]}”"
+                "recognised" if row == column else f"taken for “{self.classes[column]}”"
             )
-            share = f"{count / total:.0%}"
+            share = f"{100 * count / total:.0f} %"
             return f"{count:,} of {total:,} of “{self.classes[row]}” {taken} ({share})"
         return None
 

@@ -16,6 +16,7 @@ from orangecontrib.imagemining.tables.labelled import LabelledImages, labelled_i
 from orangecontrib.imagemining.training.plan import Plan
 from orangecontrib.imagemining.weights import WEIGHTS, is_here
 from orangecontrib.imagemining.weights.image_network import AnyNetwork, ImageNetwork
+from orangecontrib.imagemining.widgets.utils.forms import NO_IMAGES
 from orangecontrib.imagemining.widgets.utils.pacetext import duration
 from orangecontrib.imagemining.widgets.utils.trainestimate import estimate
 from orangecontrib.imagemining.widgets.utils.trainstore import (
@@ -94,7 +95,7 @@ class Facts:
     def summary(self) -> str:
         """Return in words what will happen."""
         if self.images is None:
-            return "" if self.data_problem else "No images yet."
+            return "" if self.data_problem else NO_IMAGES
         plan = self.request.plan
         n_all, n_classes = len(self.images.sources), len(self.images.classes)
         text = f"{counted(n_all, 'image')} of {counted(n_classes, 'class', 'classes')}"

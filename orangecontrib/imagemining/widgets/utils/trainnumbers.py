@@ -347,7 +347,7 @@ class NumbersDialog(QDialog):
 
     def __init__(self, parent: QWidget | None, choices: Choices) -> None:
         super().__init__(parent)
-        self.setWindowTitle("All numbers")
+        self.setWindowTitle("All settings")
         self._choices = choices
         self.recipe = FieldGrid(RECIPE_FIELDS)
         self.augmentation = FieldGrid(AUGMENTATION_FIELDS)
@@ -375,7 +375,11 @@ class NumbersDialog(QDialog):
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
         )
         self.buttons.addButton(
-            button("All &back", "Put back every number of this page", self._reset),
+            button(
+                "Restore &defaults",
+                "Set everything on this page back to what it is by default",
+                self._reset,
+            ),
             QDialogButtonBox.ButtonRole.ResetRole,
         )
         self.buttons.accepted.connect(self.accept)

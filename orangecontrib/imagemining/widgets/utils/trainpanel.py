@@ -29,6 +29,7 @@ from orangecontrib.imagemining.widgets.utils.forms import (
     add_row,
     button,
     new_form,
+    titled_box,
 )
 from orangecontrib.imagemining.widgets.utils.trainchoices import Choices, is_published
 from orangecontrib.imagemining.widgets.utils.trainnumbers import NumbersDialog
@@ -80,8 +81,7 @@ class TrainPanel(QWidget):
     # parts -------------------------------------------------------------------
 
     def _network_box(self) -> QGroupBox:
-        group = QGroupBox("Network")
-        box = QVBoxLayout(group)
+        group, box = titled_box("Network")
         self.form = new_form()
         box.addLayout(self.form)
         self.shown_column = ""
@@ -90,7 +90,10 @@ class TrainPanel(QWidget):
             self.form, "&Images:", self.column_combo, "Column with the images to learn"
         )
         self.network_combo = self._combo(
-            "&Network:", "network", "The deep network that learns", self._on_network
+            "&Network:",
+            "network",
+            "The deep network that learns. Small ones, such as SqueezeNet, learn fast",
+            self._on_network,
         )
         self.start_combo = self._combo(
             "&Begins with:",
@@ -123,8 +126,7 @@ class TrainPanel(QWidget):
         return group
 
     def _training_box(self) -> QGroupBox:
-        group = QGroupBox("Training")
-        box = QVBoxLayout(group)
+        group, box = titled_box("Training")
         form = self.training_form = new_form()
         box.addLayout(form)
         self.recipe_combo = KeyCombo(self.choices, "recipe", self._on_recipe)
@@ -143,7 +145,12 @@ class TrainPanel(QWidget):
         )
         self.epochs_spin = QSpinBox(minimum=1, maximum=100_000)
         self.epochs_spin.valueChanged.connect(lambda n: self._set("epochs", n))
-        add_row(form, "Epoc&hs:", self.epochs_spin, "How often each image is seen")
+        add_row(
+            form,
+            "Epoc&hs:",
+            self.epochs_spin,
+            "How often each image is seen; twice as many take twice as long",
+        )
         self.limit_box = QCheckBox("at most")
         self.limit_box.setToolTip("End sooner when the time is up")
         self.limit_box.clicked.connect(lambda on: self._set("limited", on))
@@ -171,7 +178,12 @@ class TrainPanel(QWidget):
         self.name_edit = HintEdit(clearButtonEnabled=True)
         self.name_edit.textChanged.connect(self._on_name)
         self.name_edit.editingFinished.connect(self.renamed)
-        add_row(form, "Nam&e:", self.name_edit, "What the network is to be called")
+        add_row(
+            form,
+            "Nam&e:",
+            self.name_edit,
+            "What the network is to be called; left empty, a name is made up",
+        )
         self.weights_box = QCheckBox("Balance rare and &frequent classes")
         self.weights_box.setToolTip(
             "Rare classes count as much as frequent ones: each image is weighted by"
@@ -180,8 +192,8 @@ class TrainPanel(QWidget):
         self.weights_box.clicked.connect(lambda on: self._set("class_weights", on))
         box.addWidget(self.weights_box)
         self.numbers_button = button(
-            "&All numbers…",
-            "See and change every number of recipe, augmentation and computing",
+            "&All settings…",
+            "See and change every setting of recipe, augmentation and computing",
             self.ask_numbers,
         )
         self.numbers_label = QLabel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orangecontrib.imagemining.widgets.utils.report import picture_of
+from orangecontrib.imagemining.widgets.utils.report import as_html, picture_of
 from orangecontrib.imagemining.widgets.utils.trainchoices import Choices, written
 from orangecontrib.imagemining.widgets.utils.trainfacts import Facts
 from orangecontrib.imagemining.widgets.utils.traintexts import (
@@ -63,18 +63,20 @@ def report_training(
         ("Classes balanced", written(plan.class_weights)),
         ("Seed", str(plan.seed)),
     ]
-    widget.report_items("Settings", [item for item in items if item[1]])
-    widget.report_items("Images", [("Images", facts.summary())])
+    widget.report_items("Settings", as_html(item for item in items if item[1]))
+    widget.report_items("Images", as_html([("Images", facts.summary())]))
     if outcome is None or view.view is None:
         return
     others = bool(facts.key) and outcome.key != facts.key
     widget.report_items(
         "Result",
-        [
-            *([("Trained with", "other settings than these")] if others else []),
-            ("Training", view.state_label.text()),
-            ("Accuracy", figures(view.view).removeprefix("Accuracy: ")),
-        ],
+        as_html(
+            [
+                ("Trained with", "other settings than these" if others else None),
+                ("Training", view.state_label.text()),
+                ("Accuracy", figures(view.view).removeprefix("Accuracy: ")),
+            ]
+        ),
     )
     widget.report_raw("Curves", picture_of(view.curves))
     if table := view.confusion.html():

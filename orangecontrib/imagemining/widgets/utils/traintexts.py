@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from orangecontrib.imagemining.exceptions import ImageMiningError
-from orangecontrib.imagemining.training.designs import design_options
+from orangecontrib.imagemining.training.designs import added_networks, design_options
 from orangecontrib.imagemining.weights import WEIGHTS, is_here
 from orangecontrib.imagemining.widgets.utils.embeddertexts import download_label
 from orangecontrib.imagemining.widgets.utils.trainchoices import (
@@ -74,7 +74,7 @@ def network_title(network: str) -> str:
     """Return what people call a network."""
     if is_published(network):
         return WEIGHTS[network].title
-    return {**UNPUBLISHED, **_HIDDEN}.get(network, network)
+    return {**UNPUBLISHED, **_HIDDEN, **added_networks()}.get(network, network)
 
 
 def network_items(chosen: str) -> dict[str, str]:
@@ -88,7 +88,7 @@ def network_items(chosen: str) -> dict[str, str]:
         if name == "squeezenet_imageanalytics" and chosen != name:
             continue  # for old workflows' vectors, not to begin anything with
         (here if is_here(card) else others)[name] = card.title
-    items = {**here, **others, **UNPUBLISHED}
+    items = {**here, **others, **UNPUBLISHED, **added_networks()}
     if chosen in _HIDDEN:
         items[chosen] = _HIDDEN[chosen]
     return items
@@ -108,11 +108,11 @@ def start_items(network: str, given: str) -> dict[str, str]:
     if not is_published(network):
         published += " (there are none)"
     elif not is_here(WEIGHTS[network]):
-        published += " (not here)"
+        published += " (not downloaded)"
     return {
         "published": published,
         "given": f"The network given: {given}" if given else "The network given (none)",
-        "nothing": "Nothing (fresh weights)",
+        "nothing": "Nothing (random weights)",
     }
 
 
@@ -124,7 +124,7 @@ def describe_start(choices: Choices, given: str) -> str:
         return f"Begins with {given}; its classes may be others."
     if choices.from_nothing:
         return (
-            "Begins with fresh weights and learns all it knows from your images: that"
+            "Begins with random weights and learns all it knows from your images: that"
             " takes many of them, and many epochs."
         )
     if not is_published(choices.network):
@@ -144,12 +144,13 @@ def no_weights(network: str) -> str:
 
 
 def missing_weights(network: str) -> str:
-    """Return what to do about published weights that are not here."""
+    """Return what to do about published weights that are not on this computer."""
     card = WEIGHTS[network]
     size = download_label(card)
     return (
-        f"The weights of {card.title}{f' ({size})' if size else ''} are not here."
-        " Choose it in Image Embedding and press Download there, then come back"
+        f"The weights of {card.title}{f' ({size})' if size else ''} are not on this"
+        " computer. Choose it in Image Embedding and press Download there, then come"
+        " back"
     )
 
 

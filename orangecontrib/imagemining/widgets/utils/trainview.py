@@ -15,6 +15,7 @@ from AnyQt.QtWidgets import (
     QWidget,
 )
 
+from orangecontrib.imagemining.widgets.utils.forms import NO_IMAGES
 from orangecontrib.imagemining.widgets.utils.pacetext import duration
 from orangecontrib.imagemining.widgets.utils.trainchoices import written
 from orangecontrib.imagemining.widgets.utils.trainconfusion import ConfusionView
@@ -42,7 +43,7 @@ class TrainView(QWidget):
         self.view: View | None = None
         box = QVBoxLayout(self)
         box.setContentsMargins(0, 0, 0, 0)
-        self.facts_label = line_of_text("No images yet.")
+        self.facts_label = line_of_text(NO_IMAGES)
         self.facts_label.setAccessibleName("What will happen")
         box.addWidget(self.facts_label)
         self.bar = QProgressBar(maximum=_STEPS, textVisible=False)
@@ -60,7 +61,7 @@ class TrainView(QWidget):
         self.mistakes = MistakesView(window)
         self.below = QSplitter(Qt.Orientation.Horizontal, childrenCollapsible=False)
         self.below.addWidget(
-            titled("Confusions: rows are true, columns predicted", self.confusion)
+            titled("Confusion matrix: rows are true, columns predicted", self.confusion)
         )
         self.below.addWidget(titled("Worst mistakes", self.mistakes))
         self.below.setSizes([330, 400])
@@ -145,11 +146,11 @@ def figures(view: View) -> str:
 def ended(outcome: Outcome) -> str:
     """Return how a training ended: "Done: 10 epochs."."""
     number = outcome.view.loss[0][-1] if len(outcome.view.loss[0]) else 0.0
-    epochs = f"{epochs_text(number)} {'epoch' if number == 1 else 'epochs'}"
+    epochs = epochs_text(number) + (" epoch" if number == 1 else " epochs")
     why = f" {outcome.stopped.rstrip('.')}." if outcome.stopped else ""
-    return (
-        f"{'Trained for' if isinstance(outcome, Restored) else 'Done:'} {epochs}.{why}"
-    )
+    if isinstance(outcome, Restored):
+        return f"Trained for {epochs}.{why}"
+    return f"Done: {epochs}.{why}"
 
 
 def _shown(view: View) -> float:
