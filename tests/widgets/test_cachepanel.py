@@ -63,31 +63,30 @@ def settle(panel: CachePanel) -> None:
 
 def test_texts() -> None:
     facts = CacheFacts(12_345, 210 * 2**20, 2 * GB, False, "")
-    assert facts.describe() == "12,345 vectors, 210 MB of 2 GB"
-    assert (
-        CacheFacts(1, 900, GB // 2, False, "").describe() == "1 vector, 1 MB of 512 MB"
-    )
+    assert facts.describe() == "12,345 embeddings, 210 MB of 2 GB"
+    text = CacheFacts(1, 900, GB // 2, False, "").describe()
+    assert text == "1 embedding, 1 MB of 512 MB"
     assert CacheFacts(0, 50_000, 2 * GB, False, "").describe() == "empty, 2 GB at most"
     text = CacheFacts(7, 9, 0, False, "").describe()
-    assert text == "7 vectors, kept only as long as Orange runs"
+    assert text == "7 embeddings, kept only as long as Orange runs"
     sizes = (0, 2**20 * 1.4, 1.5 * GB, 2.04 * GB, 1234 * GB)
     texts = ["0 MB", "1 MB", "1.5 GB", "2 GB", "1,234 GB"]
     assert [size_text(int(size)) for size in sizes] == texts
 
 
 def test_what_there_is_is_shown(panel: CachePanel, store: VectorStore) -> None:
-    assert panel.label.text() == "Cache: 3 vectors, 1 MB of 2 GB"
+    assert panel.label.text() == "Cache: 3 embeddings, 1 MB of 2 GB"
     put(store, 700)
     panel.refresh()
     settle(panel)
-    assert panel.label.text() == "Cache: 700 vectors, 3 MB of 2 GB"
+    assert panel.label.text() == "Cache: 700 embeddings, 3 MB of 2 GB"
 
 
 def test_clearing_is_asked_about(panel: CachePanel, store: VectorStore) -> None:
     button = QMessageBox.StandardButton
     with patch.object(QMessageBox, "question", return_value=button.No) as question:
         panel.clear_action.trigger()
-        assert "3 vectors" in question.call_args.args[2]
+        assert "3 embeddings" in question.call_args.args[2]
         assert question.call_args.args[4] == button.No  # what Enter does
     settle(panel)
     assert store.n_vectors() == 3
@@ -117,7 +116,7 @@ def test_the_limit_is_set(panel: CachePanel, store: VectorStore) -> None:
         assert ask.call_args.args[3] == 2  # GB, as it was
     settle(panel)
     assert store.limit == round(0.004 * GB) and 0 < store.size() <= store.limit
-    assert panel.label.text().endswith(f"{store.n_vectors()} vectors, 4 MB of 4 MB")
+    assert panel.label.text().endswith(f"{store.n_vectors()} embeddings, 4 MB of 4 MB")
     with patch.object(QInputDialog, "getDouble", return_value=(9, False)):
         panel.limit_action.trigger()
     settle(panel)

@@ -26,8 +26,8 @@ from orangecanvas.registry import WidgetRegistry
 from orangecanvas.scheme import SchemeNode
 from orangewidget.widget import OWBaseWidget
 from orangewidget.workflow.widgetsscheme import WidgetsScheme
-from test_workflows import Runner
-from test_workflows import registry as registry
+from workflow_runner import Runner
+from workflow_runner import registry as registry
 
 sys.path.append(str(Path(__file__).parents[1] / "server"))
 
@@ -495,7 +495,7 @@ class TestServers(base.WidgetTest):
         with socket.create_server(("127.0.0.1", 0)) as silent:
             self.use(f"http://127.0.0.1:{silent.getsockname()[1]}")
             panel.test_button.click()
-            self.assertEqual(panel.test_button.text(), "Stop")
+            self.assertEqual(panel.test_button.text(), "Cancel")
             panel.test_button.click()
             self.assertEqual(
                 (panel.test_button.text(), panel.note.text()), ("Test", "")

@@ -20,8 +20,8 @@ from orangecanvas.registry import WidgetDescription, WidgetRegistry
 from orangecanvas.registry.description import InputSignal, OutputSignal
 from orangecanvas.scheme.readwrite import parse_ows_stream, resolve_replaced
 from orangewidget.widget import OWBaseWidget
-from test_workflows import Runner, no_errors
-from test_workflows import registry as registry
+from workflow_runner import Runner, no_errors
+from workflow_runner import registry as registry
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

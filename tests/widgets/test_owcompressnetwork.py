@@ -340,7 +340,7 @@ class TestBadInput(CompressTest):
         ):
             items = list(publishednetwork.published_items().values())
             self.assertIn("VGG", items[0])
-            self.assertIn("(not here)", items[-1])
+            self.assertIn("(not downloaded)", items[-1])
             self.assertIn("Download", choice_problem("squeezenet1_1", None))
             widget = self.create(custom(Half(), network="vgg16"))
             self.assertIs(widget.facts.network, self.network)

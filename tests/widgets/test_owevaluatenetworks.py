@@ -76,7 +76,7 @@ class TestOWEvaluateNetworks(base.WidgetTest):
         evaluation = self.get_output("Evaluation")
         self.assertEqual(
             [row[1] for row in rows],
-            [f"{share:.2%}" for share in evaluation.get_column("top-1")],
+            [f"{100 * share:.2f} %" for share in evaluation.get_column("top-1")],
         )
         self.assertEqual([row[2] for row in rows], ["–"] * 3)
         self.assertEqual(rows[0][5:], ["435", "1.7 kB"])

@@ -521,7 +521,7 @@ class TestOWImageEmbedding(base.WidgetTest):
         self.assertIn("4 images embedded, all from the cache", widget.info_label.text())
         panel = widget.cache_panel
         wait_for(lambda: not panel.background.is_busy)
-        self.assertIn("Cache: 4 vectors, ", panel.label.text())
+        self.assertIn("Cache: 4 embeddings, ", panel.label.text())
 
     def test_cancelled_work_goes_on_where_it_stopped(self) -> None:
         for index in range(3, 60):

@@ -75,7 +75,7 @@ class TestOWLoadNetwork(base.WidgetTest):
         self.assertIsInstance(network, ImageNetwork)
         self.assertEqual(network, self.network)
         text = self.widget.info_label.text()
-        for words in ("My cells", "toy", "3: a, b, c", "87.5%", "30 cells", "CC0"):
+        for words in ("My cells", "toy", "3: a, b, c", "87.5 %", "30 cells", "CC0"):
             self.assertIn(words, text)
         for name, seed in (("a/1", 1), ("b/2", 2), ("c/3", 3)):
             image = self.home / "images" / f"{name}.png"

@@ -68,7 +68,7 @@ class TestOWNetworkInfo(base.WidgetTest):
         whole, packed = (float(r) for r in self.get_output("Comparison").X[:, 0])
         self.assertEqual(whole, 4 * 435)
         self.assertEqual(rows[0][1:6], ["1.7 kB", "1.0 ×", "435", "435", "7.91 K"])
-        self.assertEqual(rows[0][6:], ["–", "87.50%", "–"])
+        self.assertEqual(rows[0][6:], ["–", "87.50 %", "–"])
         self.assertTrue(self.widget.comparison.item(0, 7).font().italic())
         self.assertEqual(rows[1][2], f"{whole / packed:.1f} ×")
         self.assertEqual(rows[1][7:], ["–", "–"])
@@ -79,7 +79,7 @@ class TestOWNetworkInfo(base.WidgetTest):
         self.assertEqual(self.widget.panel.info_label.text(), "2 networks.")
         # another one to hold against
         combo = self.widget.panel.reference_combo
-        self.assertEqual(combo.currentText(), "the biggest one")
+        self.assertEqual(combo.currentText(), "The largest one")
         self.send(network_of(title="One"), network_of(title="Two"), None)
         combo.setCurrentIndex(combo.findData("Two"))
         combo.activated.emit(combo.currentIndex())
@@ -147,7 +147,7 @@ class TestOWNetworkInfo(base.WidgetTest):
         row = self.rows()[0]
         self.assertEqual(row[:2], ["ResNet-18", "46.8 MB"])
         self.assertEqual(row[3:6], ["11,689,512", "–", "1.81 G"])
-        self.assertEqual(row[7:], ["69.76%", "89.08%"])
+        self.assertEqual(row[7:], ["69.76 %", "89.08 %"])
         self.assertTrue(self.widget.Information.architecture_only.is_shown())
         self.assertTrue(self.widget.panel.remove_button.isEnabled())
         self.widget.panel.add_button.click()  # it is there already

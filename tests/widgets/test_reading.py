@@ -20,8 +20,8 @@ from orangecanvas.scheme import SchemeNode
 from orangewidget.widget import OWBaseWidget
 from orangewidget.workflow.widgetsscheme import WidgetsScheme
 from PIL import Image
-from test_workflows import Runner
-from test_workflows import registry as registry
+from workflow_runner import Runner
+from workflow_runner import registry as registry
 
 from orangecontrib.imagemining.embedders.cache import shared_store
 from orangecontrib.imagemining.images import ImageReader

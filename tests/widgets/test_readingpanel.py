@@ -295,7 +295,7 @@ class TestReading(base.WidgetTest):
         self.widget.choose(str(bad))
         self.wait_until_finished()
         self.assertIn("text file", str(self.widget.Warning.no_range))
-        self.assertNotIn("Plain pictures", self.panel.label.text())
+        self.assertNotIn("Ordinary images", self.panel.label.text())
         self.assertEqual(len(self.output()), 1)
         self.assertEqual(self.words(), "")
 

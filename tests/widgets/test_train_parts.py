@@ -387,7 +387,7 @@ class TestFields(GuiTest):
         self.assertEqual(model.index(0, 1).data(), "1")
         self.assertEqual(model.index(1, 0).data(), "")
         tip = model.index(0, 1).data(3)
-        self.assertEqual(tip, "1 of 4 of “a & b” taken for “<c>” (25%)")
+        self.assertEqual(tip, "1 of 4 of “a & b” taken for “<c>” (25 %)")
         self.assertIn("&lt;c&gt;", view.html())
         view.show_counts((), None)
         self.assertEqual((model.rowCount(), view.html()), (0, ""))
