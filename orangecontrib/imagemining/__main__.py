@@ -10,7 +10,6 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from orangecontrib.imagemining import __version__
 from orangecontrib.imagemining.commands import (
     cache,
     compress,
@@ -92,12 +91,28 @@ def _leave_nothing_when_ended() -> None:
             signal.signal(number, stop)
 
 
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that takes a while."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_others: object) -> None:
+        from orangecontrib.imagemining import __version__
+
+        print(__version__)
+        parser.exit()
+
+
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="orange-imagemining",
         description="Mine images: embed, map, cluster and classify them.",
     )
-    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--version",
+        action=_Version,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="show the version and stop",
+    )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     # the others' arguments would have to be looked up in vain
     chosen = next((word for word in arguments if not word.startswith("-")), "")

@@ -1,3 +1,10 @@
-"""The version, where the build can read it without importing anything else."""
+"""The version: what the installation says, which has it from the git tag."""
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("Orange3-ImageMining")
+except PackageNotFoundError:  # a checkout that was never installed
+    __version__ = "0+unknown"
