@@ -168,6 +168,12 @@ class EmbedderSpec:
     views : one of `VIEWS` or `DENSE_VIEWS`; the vector is the mean over them.
     fit : one of `FITS`. Views that see to it themselves have "stretch" here.
     precision : one of `PRECISIONS`.
+
+    Examples
+    --------
+    >>> from orangecontrib.imagemining.specs import EmbedderSpec
+    >>> EmbedderSpec("squeezenet1_1", "stages", views=8).column_prefix
+    'squeezenet1_1_stages_8views'
     """
 
     network: str

@@ -24,7 +24,12 @@ def fill(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen at (%(default)s)")
-    add("--port", type=_number(0, 65535), default=8742, help="(%(default)s)")
+    add(
+        "--port",
+        type=_number(0, 65535),
+        default=8742,
+        help="port to listen at (%(default)s)",
+    )
     add(
         "--token-file",
         type=Path,
@@ -96,7 +101,7 @@ def fill(parser: argparse.ArgumentParser) -> None:
         "--max-connections",
         type=_number(1, 65536),
         default=1024,
-        help="(%(default)s)",
+        help="connections at once (%(default)s)",
     )
     add(
         "--arrive-seconds",

@@ -109,6 +109,19 @@ def embed_table(
     ServerError
         If the server could do nothing, and no vector is known. Where it did some, the
         other rows are skipped, and `trouble` tells why.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import orangecontrib.imagemining
+    >>> samples = Path(orangecontrib.imagemining.__file__).parent / "samples"
+    >>> from orangecontrib.imagemining.specs import EmbedderSpec
+    >>> from orangecontrib.imagemining.tables import embed_table, table_from_folder
+    >>> table = table_from_folder(samples / "synthetic-yeast").table[::40]
+    >>> spec = EmbedderSpec("squeezenet1_1", "features")
+    >>> result = embed_table(table, table.domain["image"], spec)
+    >>> len(result.embedded), len(result.embedded.domain.attributes)
+    (3, 512)
     """
     specs = [spec] if isinstance(spec, EmbedderSpec) else list(dict.fromkeys(spec))
     if not specs:

@@ -230,6 +230,16 @@ def table_from_folder(
         If it is not clear what the pattern of the categories means.
     UnknownNameError
         If categories cannot be taken from where `options` says.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import orangecontrib.imagemining
+    >>> from orangecontrib.imagemining.tables import table_from_folder
+    >>> samples = Path(orangecontrib.imagemining.__file__).parent / "samples"
+    >>> table = table_from_folder(samples / "synthetic-yeast").table
+    >>> len(table), table.domain.class_var.values
+    (120, ('cytoplasm', 'endosome', 'ER'))
     """
     options = options or FolderOptions()
     memory = memory or FolderMemory()

@@ -138,6 +138,21 @@ def train_on_table(
         If the plan names what does not exist.
     WeightsError
         If the weights to begin with are not to be had.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import orangecontrib.imagemining
+    >>> samples = Path(orangecontrib.imagemining.__file__).parent / "samples"
+    >>> from orangecontrib.imagemining.tables import table_from_folder
+    >>> from orangecontrib.imagemining.tables.training import train_on_table
+    >>> from orangecontrib.imagemining.training.plan import Plan
+    >>> table = table_from_folder(samples / "synthetic-yeast").table[::10]
+    >>> result = train_on_table(table, Plan(learns="head", validation=0.25))
+    >>> result.network.classes
+    ('cytoplasm', 'endosome', 'ER')
+    >>> len(result.prepared.training), len(result.model(table))
+    (9, 12)
     """
     check_plan(plan)
     images = labelled_images(data, column)

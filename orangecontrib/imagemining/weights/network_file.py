@@ -112,6 +112,21 @@ def save_network(
     WeightsError
         If it cannot be written, or the network holds other numbers than float32 and
         int64, or numbers that are none.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from orangecontrib.imagemining.embedders.trained import published_network
+    >>> from orangecontrib.imagemining.weights.network_file import (
+    ...     load_network_file,
+    ...     save_network,
+    ... )
+    >>> network = published_network("squeezenet1_1")
+    >>> n_bytes = save_network(network, Path("squeezenet.safetensors"))
+    >>> load_network_file(Path("squeezenet.safetensors")) == network
+    True
+    >>> n_bytes > save_network(network, Path("squeezenet.imnet"))
+    True
     """
     check_place(path, replace)
     if path.suffix.lower() == COMPRESSED_SUFFIX:
