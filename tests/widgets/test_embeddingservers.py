@@ -238,8 +238,9 @@ class TestServers(base.WidgetTest):
             self.send(self.data, widget)
             self.assertTrue(self.asks(widget))
             # it is somebody else's, and named as such
-            text = widget.server_panel.server_combo.currentText()
-            self.assertIn("not one of yours", text)
+            combo = widget.server_panel.server_combo
+            for text in (combo.currentText(), combo.toolTip().split("\n")[0]):
+                self.assertEqual(text, f"{self.server.address} (not one of yours)")
         both[0].server_panel.question.yes_button.click()
         for widget in both:
             self.wait(widget)

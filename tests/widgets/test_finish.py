@@ -12,6 +12,7 @@ import numpy as np
 from AnyQt.QtCore import QRectF, QSize, Qt
 from AnyQt.QtGui import QColor, QFont, QImage, QPainter, QPalette
 from AnyQt.QtSvg import QSvgRenderer
+from AnyQt.QtTest import QTest
 from AnyQt.QtWidgets import (
     QAbstractButton,
     QAbstractItemView,
@@ -20,12 +21,15 @@ from AnyQt.QtWidgets import (
     QApplication,
     QCheckBox,
     QComboBox,
+    QDialog,
     QGraphicsView,
     QLabel,
     QLineEdit,
     QListWidget,
     QMenuBar,
     QScrollBar,
+    QStyle,
+    QStyleOptionComboBox,
     QTabBar,
     QTableView,
     QWidget,
@@ -36,20 +40,30 @@ from Orange.widgets.visualize.utils.plotutils import PlotWidget
 from Orange.widgets.widget import OWWidget
 from orangecanvas.styles import breeze_dark
 from test_all_widgets import NAMES, widget_class
+from test_keyboard import used_twice
 
 from orangecontrib.imagemining import widgets
+from orangecontrib.imagemining.compression.plan import CompressionPlan
+from orangecontrib.imagemining.embedders.engines.onnx import NetworkFile, Port
 from orangecontrib.imagemining.widgets.utils.cells import faint_text
 from orangecontrib.imagemining.widgets.utils.colours import blended, contrast, text_on
+from orangecontrib.imagemining.widgets.utils.compresspanel import PlanDialog
 from orangecontrib.imagemining.widgets.utils.compressplot import CompressPlot
+from orangecontrib.imagemining.widgets.utils.compresssteps import StepDialog, new_step
+from orangecontrib.imagemining.widgets.utils.compresstexts import offered_steps
 from orangecontrib.imagemining.widgets.utils.gridview import group_colour
 from orangecontrib.imagemining.widgets.utils.infodrawing import _HUES, _Colours
+from orangecontrib.imagemining.widgets.utils.ownnetwork import OwnNetworkDialog
+from orangecontrib.imagemining.widgets.utils.serverdialog import ServerDialog
 from orangecontrib.imagemining.widgets.utils.thumbnailview import ThumbnailView
+from orangecontrib.imagemining.widgets.utils.trainchoices import Choices
 from orangecontrib.imagemining.widgets.utils.trainconfusion import ConfusionView
 from orangecontrib.imagemining.widgets.utils.traincurves import (
     TRAINING,
     VALIDATION,
     Curves,
 )
+from orangecontrib.imagemining.widgets.utils.trainnumbers import NumbersDialog
 
 _SVG = "{http://www.w3.org/2000/svg}"
 FOLDER = Path(widgets.__file__).parent
@@ -227,6 +241,68 @@ def cut_texts(window: QWidget) -> Iterator[str]:
         needs = max(map(part.fontMetrics().horizontalAdvance, text.split("\n")))
         if needs > part.width() or part.fontMetrics().height() > part.height():
             yield text
+
+
+def cut_fields(window: QWidget) -> Iterator[str]:
+    """Yield what there is no room for, of boxes' entries and hints in fields."""
+    for box in own_parts(window, (QComboBox,)):
+        option = QStyleOptionComboBox()
+        box.initStyleOption(option)
+        room = box.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox,
+            option,
+            QStyle.SubControl.SC_ComboBoxEditField,
+            box,
+        )
+        texts = [box.itemText(place) for place in range(box.count())]
+        needs = box.fontMetrics().horizontalAdvance
+        if box.isVisible():
+            yield from (text for text in texts if needs(text) > room.width())
+    for edit in own_parts(window, (QLineEdit,)):
+        hint = edit.placeholderText()
+        if edit.isVisible() and edit.fontMetrics().horizontalAdvance(hint) > (
+            edit.width() - 8
+        ):
+            yield hint
+
+
+def dialogs() -> Iterator[QDialog]:
+    """Yield our dialogs, as they open; those with pages once for each page."""
+    for each in (
+        lambda: NumbersDialog(None, Choices(start="nothing")),
+        lambda: PlanDialog(None, CompressionPlan()),
+    ):
+        for page in range(each().tabs.count()):
+            dialog = each()
+            dialog.tabs.setCurrentIndex(page)
+            yield dialog
+    for kind in offered_steps():
+        yield StepDialog(None, new_step(kind), [("features.0", (64, 3, 3, 3))])
+    yield ServerDialog(None)
+    image, vector = Port("image", "float", (None, 3, 32, 32)), (None, 8)
+    outputs = (Port("features", "float", vector),)
+    path = Path("own.onnx")
+    yield OwnNetworkDialog(
+        None, NetworkFile(path, "0", {}, image, outputs, (32, 32), "NCHW", 3, 0)
+    )
+
+
+class TestDialogs(GuiTest):
+    def test_dialogs(self) -> None:
+        """Nothing is cut off, each letter leads to one part, and Escape closes."""
+        kinds = set()
+        for dialog in dialogs():
+            with self.subTest(type(dialog).__name__, title=dialog.windowTitle()):
+                dialog.show()
+                QApplication.processEvents()
+                self.assertEqual([*cut_texts(dialog)], [])
+                self.assertEqual([*cut_fields(dialog)], [])
+                self.assertEqual(used_twice(dialog), [])
+                QTest.keyClick(dialog, Qt.Key.Key_Escape)
+                self.assertFalse(dialog.isVisible())
+                self.assertEqual(dialog.result(), QDialog.DialogCode.Rejected)
+                kinds.add(type(dialog))
+        self.assertEqual(len(kinds), 5)
 
 
 class TestWindows(base.WidgetTest):

@@ -12,6 +12,7 @@ from AnyQt.QtWidgets import (
     QApplication,
     QLabel,
     QRadioButton,
+    QTabBar,
     QWidget,
 )
 from Orange.widgets.tests import base
@@ -83,19 +84,32 @@ def described(part: QWidget) -> str:
     return f"{type(part).__name__} {text}"
 
 
-def mnemonics(widget: OWWidget) -> list[tuple[str, str]]:
+def mnemonics(widget: QWidget) -> list[tuple[str, str]]:
     """Return the letters that work with Alt now, and what they belong to."""
     found = []
     for part in widget.findChildren(QWidget):
-        if not part.isVisible() or not area_of(widget, part):
+        ours = area_of(widget, part) if isinstance(widget, OWWidget) else True
+        if not part.isVisible() or not ours:
             continue
         if isinstance(part, QAbstractButton) or (
             isinstance(part, QLabel) and part.buddy() is not None
         ):
-            match = re.search(r"(?<!&)&(\w)", part.text())
-            if match:
-                found.append((match[1].lower(), part.text()))
+            texts = [part.text()]
+        elif isinstance(part, QTabBar):
+            texts = [part.tabText(place) for place in range(part.count())]
+        else:
+            continue
+        for text in texts:
+            if match := re.search(r"(?<!&)&(\w)", text):
+                found.append((match[1].lower(), text))
     return found
+
+
+def used_twice(widget: QWidget) -> list[tuple[str, str]]:
+    """Return the letters that lead to more than one part, with these parts' texts."""
+    found = mnemonics(widget)
+    letters = [letter for letter, _ in found]
+    return [each for each in found if letters.count(each[0]) > 1]
 
 
 class TestKeyboard(base.WidgetTest):
@@ -127,9 +141,17 @@ class TestKeyboard(base.WidgetTest):
         faults = {}
         for name in NAMES:
             widget = self.shown(name)
-            found = mnemonics(widget)
-            letters = [letter for letter, _ in found]
-            if twice := [each for each in found if letters.count(each[0]) > 1]:
+            if twice := used_twice(widget):
                 faults[name] = twice
+            # at work, waiting, and with something to go on with
+            for resumable, running, paused in (
+                (False, True, False),
+                (False, True, True),
+                (name == "owtrainnetwork", False, False),
+            ):
+                if name in ("owtrainnetwork", "owcompressnetwork"):
+                    widget.buttons.show_state(True, resumable, running, paused, False)
+                    if twice := used_twice(widget):
+                        faults[f"{name} {resumable, running, paused}"] = twice
             widget.close()
         self.assertEqual(faults, {})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -89,6 +90,26 @@ class TestOWEvaluateNetworks(base.WidgetTest):
             np.column_stack([predictions.get_column(f"p({c})") for c in "abc"]),
             atol=1e-6,
         )
+
+    def test_names_are_read_whole(self) -> None:
+        title = "a network with quite a long name for its images, compressed"
+        named = replace(
+            self.networks[0], card=replace(self.networks[0].card, title=title)
+        )
+        self.send(self.data, self.networks[0], named)
+        widget, table = self.widget, self.widget.table
+        widget.show()
+        needs = table.fontMetrics().horizontalAdvance(title)
+        for width in (640, 1600, 640):
+            widget.resize(width, 400)
+            self.process_events()
+            self.assertGreater(table.columnWidth(0), needs)
+            total = table.horizontalHeader().length()
+            self.assertGreaterEqual(total, table.viewport().width())
+        header = table.horizontalHeaderItem(6)
+        self.assertEqual(header.text(), "Size in memory")
+        self.assertIn("file", header.toolTip())
+        widget.close()
 
     def test_one_network(self) -> None:
         self.send(self.data, self.networks[0])

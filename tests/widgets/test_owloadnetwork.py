@@ -24,7 +24,10 @@ from orangecontrib.imagemining.weights.network_file import save_network
 from orangecontrib.imagemining.widgets import owloadnetwork
 from orangecontrib.imagemining.widgets.owloadnetwork import OWLoadNetwork
 from orangecontrib.imagemining.widgets.utils.drop import LoadNetworkDropHandler
-from orangecontrib.imagemining.widgets.utils.networkfiles import megabytes
+from orangecontrib.imagemining.widgets.utils.networkfiles import (
+    describe_network,
+    megabytes,
+)
 
 _LONG = 60_000  # ms; a busy machine is no reason to fail
 
@@ -41,6 +44,25 @@ def write_plain_onnx(path: Path) -> None:
     )
     opsets = [helper.make_opsetid("", 17)]
     save_model(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+
+
+def test_networks_are_named_as_people_call_them() -> None:
+    for architecture, options, words in (
+        ("squeezenet1_1", {"last_relu": False}, "SqueezeNet 1.1, "),
+        (
+            "squeezenet1_1",
+            {"base_e": 64, "freq": 2, "small_images": True, "reshaped": {"a": [1]}},
+            "SqueezeNet 1.1, expand filters in the first modules (base_e) 64, begin as"
+            " images of about 32 × 32 pixels need it, smaller layers, ",
+        ),
+        ("inception_resnet_v2", {"scales": [0.17, 0.1, 0.2]}, "Inception-ResNet-v2, "),
+        ("resnet20_cifar", {}, "ResNet-20 for small images, "),
+        ("of_another_package", {"depth": 3}, "of_another_package, depth 3, "),
+    ):
+        card = network_of().card
+        card = replace(card, architecture=architecture, options=options)
+        text = describe_network(ImageNetwork(card, {}))["Network"]
+        assert text == f"{words}images of 16 × 16 pixels"
 
 
 class TestOWLoadNetwork(base.WidgetTest):
@@ -75,7 +97,14 @@ class TestOWLoadNetwork(base.WidgetTest):
         self.assertIsInstance(network, ImageNetwork)
         self.assertEqual(network, self.network)
         text = self.widget.info_label.text()
-        for words in ("My cells", "toy", "3: a, b, c", "87.5 %", "30 cells", "CC0"):
+        for words in (
+            "My cells",
+            "Toy network",
+            "3: a, b, c",
+            "87.5 %",
+            "30 cells",
+            "CC0",
+        ):
             self.assertIn(words, text)
         for name, seed in (("a/1", 1), ("b/2", 2), ("c/3", 3)):
             image = self.home / "images" / f"{name}.png"

@@ -131,7 +131,8 @@ class TestOWSaveNetwork(base.WidgetTest):
         self.save(path)
         size = megabytes(path.stat().st_size)
         text = self.widget.network_label.text()
-        self.assertIn(f"Compressed: {size} as .imnet, ", text)
+        times = compressed_network().n_bytes / path.stat().st_size
+        self.assertIn(f"Compressed: {size} as .imnet, {times:.1f} × smaller", text)
         self.assertIn(f"Saved cells.imnet, {size}.", self.widget.info_label.text())
         loaded = load_network_file(path)
         self.assertEqual(loaded, compressed_network())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from AnyQt.QtCore import QSize, Qt, QTimer
+from AnyQt.QtGui import QResizeEvent
 from AnyQt.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget
 from AnyQt.QtWidgets import QTableWidgetItem as Cell
 from Orange.base import Model
@@ -36,6 +37,41 @@ from orangecontrib.imagemining.widgets.utils.forms import (
 from orangecontrib.imagemining.widgets.utils.report import as_html, texts_of
 
 _N_REASONS = 2  # that a message has
+
+
+class _ScoresTable(QTableWidget):
+    """Scores, a row a network, whose name is read whole whatever the window's size.
+
+    Networks are told apart by the ends of their names too ("…, compressed").
+    """
+
+    def __init__(self) -> None:
+        super().__init__(0, len(HEADERS))
+        self.setAccessibleName("How well each network does")
+        self.setHorizontalHeaderLabels(HEADERS)
+        self.horizontalHeaderItem(len(HEADERS) - 1).setToolTip(
+            "As the network computes; Save Network and Network Info tell the file's"
+        )
+        self.verticalHeader().hide()
+        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        header = self.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Interactive)
+        header.setMinimumSectionSize(8 * self.fontMetrics().averageCharWidth())
+        self.setMinimumHeight(10 * self.fontMetrics().lineSpacing())
+
+    def fit_names(self) -> None:
+        """Make the first column as wide as its names, and as there is room."""
+        header = self.horizontalHeader()
+        others = sum(map(header.sectionSize, range(1, self.columnCount())))
+        names = max(self.sizeHintForColumn(0), header.sectionSizeHint(0))
+        header.resizeSection(0, max(names, self.viewport().width() - others))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.fit_names()
 
 
 class OWEvaluateNetworks(OWWidget, ConcurrentWidgetMixin):
@@ -119,22 +155,12 @@ class OWEvaluateNetworks(OWWidget, ConcurrentWidgetMixin):
         self.buttonsArea.layout().addWidget(self.cancel_button)
         gui.auto_apply(self.buttonsArea, self)
 
-        self.table = QTableWidget(0, len(HEADERS))
-        self.table.setAccessibleName("How well each network does")
-        self.table.setHorizontalHeaderLabels(HEADERS)
-        self.table.verticalHeader().hide()
-        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        header = self.table.horizontalHeader()
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        header.setMinimumSectionSize(8 * self.fontMetrics().averageCharWidth())
-        self.table.setMinimumHeight(10 * self.fontMetrics().lineSpacing())
+        self.table = _ScoresTable()
         self.mainArea.layout().addWidget(self.table)
 
     def sizeHint(self) -> QSize:
         # wide enough for all columns, whatever the size of the letters
-        table = 100 * self.fontMetrics().averageCharWidth()
+        table = 116 * self.fontMetrics().averageCharWidth()
         return QSize(self.controlArea.sizeHint().width() + table, 420)
 
     def setStatusMessage(self, text: str) -> None:
@@ -159,6 +185,7 @@ class OWEvaluateNetworks(OWWidget, ConcurrentWidgetMixin):
                 font.setBold(is_together)
                 cell.setFont(font)
                 self.table.setItem(row, column, cell)
+        self.table.fit_names()
 
     # input -------------------------------------------------------------------
 

@@ -58,6 +58,7 @@ GOAL_LABELS = {
 CUSTOM_ABOUT = "Steps of your own: add, change, remove and reorder them below."
 
 _WIDE = 250  # pixels of a note, at least
+_LETTERS = 24  # that the boxes have room for, at least
 _RUN = ("batch", "precision", "device", "seed")
 
 
@@ -100,7 +101,7 @@ class PlanDialog(QDialog):
         self.buttons = QDialogButtonBox(roles.Ok | roles.Cancel)
         self.buttons.addButton(
             button(
-                "Restore &defaults",
+                "Restore de&faults",
                 "Set everything on this page back to what it is by default",
                 self._reset,
             ),
@@ -188,7 +189,8 @@ class CompressPanel(QWidget):
         form = new_form()
         box.addLayout(form)
         self.preset_combo = KeyCombo(self.choices, "preset", self._on_preset)
-        add_row(form, "&Preset:", self.preset_combo, "Steps that go well together")
+        add_row(form, "P&reset:", self.preset_combo, "Steps that go well together")
+        self.preset_combo.setMinimumContentsLength(_LETTERS)
         self.note = NoteLabel()
         self.note.setMinimumWidth(_WIDE)
         box.addWidget(self.note)
@@ -202,6 +204,7 @@ class CompressPanel(QWidget):
         form = new_form()
         box.addLayout(form)
         self.goal_combo = KeyCombo(self.choices, "goal", self._on_choice)
+        self.goal_combo.setMinimumContentsLength(_LETTERS)
         self.points_spin = _number(0, 100, " points lost")
         self.size_spin = _number(0.1, 1e9, " kB")
         self.points_spin.setToolTip(

@@ -175,7 +175,7 @@ class StepDialog(QDialog):
         self.buttons = QDialogButtonBox(roles.Ok | roles.Cancel)
         self.buttons.addButton(
             button(
-                "Restore &defaults",
+                "Restore de&faults",
                 "Set everything in this step back to what it is by default",
                 self._reset,
             ),

@@ -71,7 +71,7 @@ class CompressView(QWidget):
         self.trail_table.taken.connect(self.taken)
         self.layers_table = LayersTable()
         self.tabs = QTabWidget()
-        self.tabs.addTab(self.trail_table, "On the &way")
+        self.tabs.addTab(self.trail_table, "On t&he way")
         self.tabs.addTab(self.layers_table, "La&yers of the result")
         self.tabs.setMinimumHeight(7 * self.fontMetrics().lineSpacing())
         self.splitter = QSplitter(Qt.Orientation.Vertical, childrenCollapsible=False)
@@ -82,7 +82,7 @@ class CompressView(QWidget):
         letter = self.fontMetrics()
         # labels that wrap do not tell the layout how high they need to be
         self.setMinimumSize(
-            48 * letter.averageCharWidth(), _LINES * letter.lineSpacing()
+            56 * letter.averageCharWidth(), _LINES * letter.lineSpacing()
         )
         self.clear()
 

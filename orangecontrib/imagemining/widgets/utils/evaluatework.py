@@ -36,7 +36,7 @@ HEADERS = (
     "Log loss",
     "Images/s",
     "Parameters",
-    "Size",
+    "Size in memory",
 )
 _NONE = "–"
 

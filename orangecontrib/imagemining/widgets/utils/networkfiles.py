@@ -27,6 +27,10 @@ from orangecontrib.imagemining.embedders.onnxexport import (
 from orangecontrib.imagemining.embedders.trained import checked_network, with_layers
 from orangecontrib.imagemining.exceptions import TableError, WeightsError
 from orangecontrib.imagemining.tables.networkmodel import ImageNetworkModel
+from orangecontrib.imagemining.training.designs import (
+    design_options,
+    options_for_training,
+)
 from orangecontrib.imagemining.weights.cards import card_path, load_card, save_card
 from orangecontrib.imagemining.weights.compressed_file import (
     COMPRESSED_SUFFIX,
@@ -35,6 +39,7 @@ from orangecontrib.imagemining.weights.compressed_file import (
 from orangecontrib.imagemining.weights.image_network import (
     AnyNetwork,
     ImageNetwork,
+    NetworkCard,
     OnnxNetwork,
 )
 from orangecontrib.imagemining.weights.network_file import (
@@ -43,6 +48,8 @@ from orangecontrib.imagemining.weights.network_file import (
     save_network,
 )
 from orangecontrib.imagemining.widgets.utils.tasks import progress_of
+from orangecontrib.imagemining.widgets.utils.trainchoices import written
+from orangecontrib.imagemining.widgets.utils.traintexts import network_title
 
 if TYPE_CHECKING:
     from orangecontrib.imagemining.embedders.engines.onnx import NetworkFile
@@ -101,7 +108,9 @@ class Measured:
     def words(self) -> str:
         """The size, and how much is saved."""
         ratio = self.network.n_bytes / self.n_bytes
-        return f"{megabytes(self.n_bytes)} as {COMPRESSED_SUFFIX}, {ratio:.1f}x smaller"
+        return (
+            f"{megabytes(self.n_bytes)} as {COMPRESSED_SUFFIX}, {ratio:.1f} × smaller"
+        )
 
 
 @dataclass
@@ -236,16 +245,10 @@ def describe_network(network: AnyNetwork) -> dict[str, str]:
         # what counts most comes first
         for name, value in sorted(card.figures.items(), key=_rank)
     ]
-    options = ", ".join(
-        # the shapes of all layers are for programs
-        "smaller layers" if name == "reshaped" else f"{name} {value}"
-        for name, value in card.options.items()
-    )
+    design = [network_title(card.architecture), *_chosen(card)]
     items = {
         "Name": card.title,
-        "Network": card.architecture
-        + (f" ({options})" if options else "")
-        + f", {_size_text(card.preprocess.size)}",
+        "Network": ", ".join([*design, _size_text(card.preprocess.size)]),
         "Classes": _classes_text(card.classes),
         "Reached": ", ".join(figures),
         "Trained on": card.trained_on,
@@ -256,6 +259,25 @@ def describe_network(network: AnyNetwork) -> dict[str, str]:
         "Size": f"{network.n_parameters:,} parameters, {megabytes(network.n_bytes)}",
     }
     return _told(items)
+
+
+def _chosen(card: NetworkCard) -> list[str]:
+    """Return what somebody has chosen of a network's design, in words."""
+    knobs = design_options(card.architecture)
+    # what training sets by itself is nobody's choice
+    usual = options_for_training(card.architecture)
+    found = []
+    for name, value in card.options.items():
+        knob = knobs.get(name)
+        value = tuple(value) if isinstance(value, list) else value  # of a file
+        if name == "reshaped":  # the shapes of all layers are for programs
+            found.append("smaller layers")
+        elif name in usual or (knob is not None and value == knob.default):
+            continue
+        else:
+            words = name if knob is None else knob.words[:1].lower() + knob.words[1:]
+            found.append(words if value is True else f"{words} {written(value)}")
+    return found
 
 
 def _rank(figure: tuple[str, float]) -> int:

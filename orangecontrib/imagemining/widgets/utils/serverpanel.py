@@ -41,6 +41,7 @@ from orangecontrib.imagemining.widgets.utils.serverwork import forget, keep, try
 
 __all__ = ["ServerPanel"]
 
+_TIP = "This computer, or an embedding server that images are sent to"
 
 #: Those of all windows: they are told when the list of servers is another one.
 _panels: weakref.WeakSet[ServerPanel] = weakref.WeakSet()
@@ -146,11 +147,10 @@ class ServerPanel(QWidget):
         row.addWidget(self.server_combo, 1)
         row.addWidget(self.test_button)
         row.addWidget(self.menu_button)
-        tip = "This computer, or an embedding server that images are sent to"
-        add_row(self.form, "Computed &by:", field, tip)
+        add_row(self.form, "Computed &by:", field, _TIP)
         label = self.form.labelForField(field)
         label.setBuddy(self.server_combo)
-        self.server_combo.setToolTip(tip)
+        self.server_combo.setToolTip(_TIP)
         self.server_combo.setAccessibleName("Computed by")
         self.note = NoteLabel()
         box.addWidget(self.note)
@@ -210,6 +210,9 @@ class ServerPanel(QWidget):
             if server := servers.get(self.server_combo.itemData(place)):
                 role = Qt.ItemDataRole.ToolTipRole
                 self.server_combo.setItemData(place, server.title, role)
+        # the box may be too narrow for an address
+        shown = self.server_combo.currentData(Qt.ItemDataRole.ToolTipRole)
+        self.server_combo.setToolTip(f"{shown}\n{_TIP}" if address else _TIP)
         self.test_button.setVisible(bool(address))
         self.edit_action.setEnabled(bool(address))
         self.remove_action.setEnabled(address in servers)

@@ -85,7 +85,11 @@ class NumberEdit(HintEdit):
         self._whole, self._optional = whole, optional
         self._value: float | None = None
         self.setPlaceholderText(optional)
-        self.setMaximumWidth(self.fontMetrics().averageCharWidth() * 16)
+        # what an empty line means is read whole
+        hint = self.fontMetrics().horizontalAdvance(optional)
+        usual = self.fontMetrics().averageCharWidth() * 16
+        self.setMaximumWidth(max(usual, hint + 20))
+        self.setMinimumWidth(self.maximumWidth() if hint + 20 > usual else 0)
         self.editingFinished.connect(self._take)
 
     @property
@@ -133,7 +137,7 @@ class _PairEdit(QWidget):
         self.edits = [NumberEdit(least, most) for _ in range(2)]
         for edit, which in zip(self.edits, ("smallest", "largest"), strict=True):
             edit.setAccessibleName(f"{name}, {which}")
-            edit.setMaximumWidth(self.fontMetrics().averageCharWidth() * 10)
+            edit.setMaximumWidth(self.fontMetrics().averageCharWidth() * 12)
             edit.changed.connect(self._order)
             row.addWidget(edit)
             if edit is self.edits[0]:

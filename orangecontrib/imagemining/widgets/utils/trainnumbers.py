@@ -376,7 +376,7 @@ class NumbersDialog(QDialog):
         )
         self.buttons.addButton(
             button(
-                "Restore &defaults",
+                "Restore de&faults",
                 "Set everything on this page back to what it is by default",
                 self._reset,
             ),

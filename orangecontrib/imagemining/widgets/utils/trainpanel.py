@@ -46,6 +46,7 @@ from orangecontrib.imagemining.widgets.utils.traintexts import (
 __all__ = ["TrainPanel"]
 
 _WIDE = 250  # pixels of a note, at least
+_LETTERS = 24  # that the boxes have room for, at least
 
 
 class TrainPanel(QWidget):
@@ -136,6 +137,7 @@ class TrainPanel(QWidget):
             self.choices, "augmentation", self._on_augmentation
         )
         self.augmentation_combo.set_items(AUGMENTATION_LABELS)
+        self.augmentation_combo.setMinimumContentsLength(_LETTERS)
         add_row(
             form,
             "A&ugmentation:",

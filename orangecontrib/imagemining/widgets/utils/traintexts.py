@@ -52,7 +52,7 @@ _HIDDEN = {"toy": "Toy network, for trying out"}
 LEARNS_LABELS = {
     "all": "Everything",
     "last": "The last stages",
-    "head": "The last layer alone (seconds)",
+    "head": "The last layer alone",
 }
 
 RECIPE_LABELS = {
@@ -66,7 +66,7 @@ AUGMENTATION_LABELS = {
     AS_RECIPE: "As the recipe has it",
     "none": "None",
     "photographs": "Photographs: parts, mirrored",
-    "microscopy": "Microscopy: turned and mirrored too",
+    "microscopy": "Microscopy: turned too",
 }
 
 
