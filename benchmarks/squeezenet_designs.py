@@ -141,7 +141,8 @@ def draw(results: list[dict[str, Any]], path: Path) -> None:
     found = [
         mean_of(results, squeeze_ratio=0.125, pct_3x3=0.5, bypass=b) for b in BYPASSES
     ]
-    axes[2].bar(BYPASSES, [100 * accuracy for _, accuracy in found], color="tab:blue")
+    axes[2].plot(BYPASSES, [100 * accuracy for _, accuracy in found], "o")
+    axes[2].margins(x=0.2)
     axes[2].set_title("bypass")
     every = [100 * accuracy for _, accuracy in [*ratios, *shares, *found]]
     axes[0].set_ylim(max(0, min(every) - 5), max(every) + 3)
