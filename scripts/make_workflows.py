@@ -14,6 +14,11 @@ import lessons_more  # type: ignore[import-not-found]
 from lessons_first import classify, cluster, embed
 from workflow_files import PACKAGE, Workflow  # type: ignore[import-not-found]
 
+#: settings of the report's viewers: frames tell what an image is, and the second line
+#: of a chosen mistake what it was taken for
+BY_CATEGORY = {"color": "category", "__version__": 3}
+WHAT_WAS_SAID = {"subtitle": "category(Logistic Regression)"}
+
 
 def both() -> Workflow:
     """Return the workflow that goes with a report."""
@@ -23,7 +28,14 @@ def both() -> Workflow:
     )
     embedding = embed(flow, 240)
     cluster(flow, embedding, 240)
-    classify(flow, embedding, 460)
+    matrix = classify(flow, embedding, 460)
+    # the map above marks branches of the tree, and there is but one subset to mark
+    mistakes = flow.add("MDS", (790, 350), title="Map of Mistakes")
+    flow.link("Distances", "Distances", mistakes, "Distances")
+    flow.link(matrix, "Selected Data", mistakes, "Data Subset")
+    for title in ("Images of a Branch", "Images on the Map"):
+        flow.preset(title, BY_CATEGORY)
+    flow.preset("Chosen Images", {**BY_CATEGORY, **WHAT_WAS_SAID})
     return flow
 
 

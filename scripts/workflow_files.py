@@ -63,6 +63,11 @@ class Workflow:
         self.nodes.append((title or widget, widget, position, settings or {}))
         return title or widget
 
+    def preset(self, title: str, settings: dict[str, Any]) -> None:
+        """Give a widget that was added before other settings."""
+        (place,) = (i for i, node in enumerate(self.nodes) if node[0] == title)
+        self.nodes[place] = (*self.nodes[place][:3], settings)
+
     def link(self, source: str, output: str, sink: str, signal: str) -> None:
         """Connect an output with an input."""
         self.links.append((source, output, sink, signal))

@@ -21,8 +21,10 @@ from Orange.widgets.tests import base
 from orangecontrib.imagemining.report.evaluate import (
     FOLDS,
     Evaluation,
+    RightOf,
     cross_validate,
     most_confused,
+    right_of_each,
 )
 from orangecontrib.imagemining.report.files import ReportError
 from orangecontrib.imagemining.report.sample import draw_rows
@@ -116,6 +118,11 @@ class TestAgainstWidgets(base.WidgetTest):  # type: ignore[misc]
         self.assertIn("3 images lie outside", without)
         self.assertIn("rare has 1 image: it cannot", rare)
         self.assertIn("not stratified", rare)
+        self.assertIn("always wrong here", rare)
+        self.assertIn("add images to rare, or leave its folder out.", rare)
+        self.assertEqual(right_of_each(evaluation)[0], RightOf("rare", 0, 1))
+        share = evaluation.right / evaluation.images
+        self.assertAlmostEqual(evaluation.scores["CA"], share)
         self.assertEqual(evaluation.confusion.sum(), 56)
 
 
@@ -159,7 +166,47 @@ def test_most_confused_counts_both_ways() -> None:
     assert pair is not None
     assert (pair.first, pair.second) == ("b", "c")
     assert (pair.mistakes, pair.images) == (7, 34 + 14)
-    assert str(pair) == "b and c (7 of 48 images)"
+    assert str(pair) == (
+        "b and c. Of the 48 images of these two, 7 were confused: 4 of b taken for c,"
+        " 3 the other way."
+    )
+
+
+@pytest.mark.parametrize(
+    "confusion, told",
+    [
+        ([[9, 2], [5, 9]], "7 were confused: 5 of b taken for a, 2 the other way."),
+        ([[9, 0], [1, 9]], "1 was confused: 1 of b taken for a, none the other way."),
+        (
+            [[9000, 1200], [0, 9]],
+            "1,200 were confused: 1,200 of a taken for b, none the other way.",
+        ),
+    ],
+)
+def test_the_more_frequent_mistake_is_told_first(
+    confusion: list[list[int]], told: str
+) -> None:
+    assert str(most_confused(evaluation(confusion))).endswith(f"two, {told}")
+
+
+def test_right_of_each_begins_with_the_worst() -> None:
+    # b has the most mistakes, but c the larger share; nothing is known of d
+    found = right_of_each(
+        evaluation([[40, 0, 0, 0], [9, 60, 0, 0], [5, 0, 10, 0], [0, 0, 0, 0]])
+    )
+    assert list(map(str, found)) == [
+        "c 10 of 15 (67 %)",
+        "b 60 of 69 (87 %)",
+        "a 40 of 40 (100 %)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "right, images, percent",
+    [(0, 7, 0), (1, 1000, 1), (33, 40, 83), (999, 1000, 99), (7, 7, 100)],
+)
+def test_percent(right: int, images: int, percent: int) -> None:
+    assert RightOf("a", right, images).percent == percent
 
 
 def test_most_confused_of_equals_is_the_smaller() -> None:

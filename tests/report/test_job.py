@@ -55,7 +55,9 @@ def test_report(make_folder: MakeFolder, tmp_path: Path, capsys: Capture) -> Non
     assert "images/s" in text
     assert "stratified 10-fold cross-validation" in text
     assert "AUC      CA      F1    Prec  Recall     MCC" in text
-    assert "Most confused: cats and my $dogs$ (" in text
+    assert "Most confused: cats and my $dogs$. Of the 23 images" in text
+    assert "features: 512 numbers describe each image" in text
+    assert f"Report      {out}\n" in text
 
     assert files(out) == sorted(NAMES)
     for name in ("map.png", "dendrogram.png", "confusion-matrix.png"):
@@ -64,7 +66,12 @@ def test_report(make_folder: MakeFolder, tmp_path: Path, capsys: Capture) -> Non
     with open(out / "confusion-matrix.csv", encoding="utf-8-sig", newline="") as stream:
         head, *rows = csv.reader(stream)
     assert head[1:] == ["cats", "my $dogs$"] == [row[0] for row in rows]
-    assert [sum(map(int, row[1:])) for row in rows] == [12, 11]
+    counts = np.array([row[1:] for row in rows], int)
+    assert list(counts.sum(axis=1)) == [12, 11]
+    right = np.trace(counts)
+    assert f"{right} of 23 images right (CA {right / 23:.3f})" in text
+    assert f"cats {counts[0, 0]} of 12 (" in text
+    assert f"my $dogs$ {counts[1, 1]} of 11 (" in text
 
 
 def test_embeddings_can_be_read_back(make_folder: MakeFolder, tmp_path: Path) -> None:
@@ -132,6 +139,19 @@ def test_rare_category(
     text = capsys.readouterr().out
     assert "Logistic regression, 10-fold cross-validation" in text
     assert "Note: rare has 1 image: it cannot be in each of 10 folds" in text
+    assert "add images to rare, or leave its folder out." in " ".join(text.split())
+    assert "the worst first:\nrare 0 of 1 (0 %), " in text
+
+
+def test_the_full_path_is_told(
+    make_folder: MakeFolder,
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(make_folder({"": 2}), Path("out")) == 0
+    assert f"Report      {tmp_path / 'out'}\n" in capsys.readouterr().out
 
 
 def test_one_image(make_folder: MakeFolder, tmp_path: Path, capsys: Capture) -> None:

@@ -91,7 +91,7 @@ def test_stopped_by_user(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="another way on Windows")
-def test_gui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gui(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, out = tmp_path / "pictures", tmp_path / "my report"
     folder.mkdir()
     started: list[list[str]] = []
@@ -112,9 +112,13 @@ def test_gui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             "-m",
             "Orange.canvas",
             "--no-welcome",
+            "--log-level",
+            "1",
             str(workflow),
         ]
     ]
+    # told before this process is Orange
+    assert capsys.readouterr().out.startswith(f"Opening Orange with {workflow} (")
     text = workflow.read_text(encoding="utf-8")
     assert str(folder) in text and "'views': 8" in text
     assert text != TEMPLATE.read_text(encoding="utf-8")

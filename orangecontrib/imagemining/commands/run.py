@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orangecontrib.imagemining.commands.talking import say
 from orangecontrib.imagemining.exceptions import FolderError, ImageMiningError
 from orangecontrib.imagemining.specs import VIEWS, EmbedderSpec
 
@@ -116,7 +117,11 @@ def _open_canvas(folder: Path, out: ReportFolder, spec: EmbedderSpec) -> int:
     write_workflow(workflow, folder, spec)
     # what Orange and scikit-learn warn each other of is nothing its user can mend
     python = [sys.executable, "-W", "ignore"]
-    command = [*python, "-m", "Orange.canvas", "--no-welcome", str(workflow)]
+    # without a network, Orange's look for updates fails at length; only what is fatal
+    # is told here (level 1), and the rest stays in the log file that Orange keeps
+    canvas = ["-m", "Orange.canvas", "--no-welcome", "--log-level", "1"]
+    command = [*python, *canvas, str(workflow)]
+    say(f"Opening Orange with {workflow} (half a minute the first time) …")
     if os.name == "nt":
         # exec on Windows breaks arguments with spaces, and returns to the prompt
         return subprocess.call(command)

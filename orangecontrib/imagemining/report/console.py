@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from orangecontrib.imagemining.specs import Progress
 
-__all__ = ["Console", "count", "printable", "shorten"]
+__all__ = ["Console", "count", "printable", "shorten", "unbroken"]
 
 _WIDTH = 80  # letters in a line, unless one word has more
 _INDENT = 12
+_UNBROKEN = "\u00a0"  # no name that is shown has one: `printable` takes them out
 _BAR = "{desc:<20}{percentage:3.0f} % |{bar:24}| {remaining} left{postfix}"
 
 
@@ -83,9 +84,13 @@ class Console:
 
 def _wrapped(text: str, width: int) -> list[str]:
     # words are names of files and categories too
-    return textwrap.wrap(
-        text, width, break_long_words=False, break_on_hyphens=False
-    ) or [""]
+    lines = textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_UNBROKEN, " ") for line in lines] or [""]
+
+
+def unbroken(text: str) -> str:
+    """Return `text` as `Console` keeps it in one line, where a line has room for it."""
+    return text.replace(" ", _UNBROKEN)
 
 
 def count(n: int, noun: str, plural: str = "") -> str:

@@ -20,7 +20,15 @@ from orangecontrib.imagemining.report.console import count, shorten
 from orangecontrib.imagemining.report.files import ReportError
 from orangecontrib.imagemining.specs import Progress, no_progress
 
-__all__ = ["FOLDS", "ConfusedPair", "Evaluation", "cross_validate", "most_confused"]
+__all__ = [
+    "FOLDS",
+    "ConfusedPair",
+    "Evaluation",
+    "RightOf",
+    "cross_validate",
+    "most_confused",
+    "right_of_each",
+]
 
 FOLDS = 10
 _SEED = 42  # of Test and Score, which draws the same folds every time
@@ -46,6 +54,16 @@ class Evaluation:
     stratified: bool
     notes: tuple[str, ...]
 
+    @property
+    def right(self) -> int:
+        """Images put into their category."""
+        return int(np.trace(self.confusion))
+
+    @property
+    def images(self) -> int:
+        """All images that were tested on."""
+        return int(self.confusion.sum())
+
 
 @dataclass(frozen=True)
 class ConfusedPair:
@@ -56,16 +74,55 @@ class ConfusedPair:
     first, second : their names.
     mistakes : images of the one predicted to be of the other, both ways together.
     images : images of both categories together.
+    forth : those of the mistakes that are images of `first`.
     """
 
     first: str
     second: str
     mistakes: int
     images: int
+    forth: int
 
     def __str__(self) -> str:
-        names = f"{shorten(self.first, 30)} and {shorten(self.second, 30)}"
-        return f"{names} ({self.mistakes} of {count(self.images, 'image')})"
+        first, second = shorten(self.first, 30), shorten(self.second, 30)
+        told = (
+            f"{first} and {second}. Of the {count(self.images, 'image')} of these two,"
+            f" {self.mistakes:,} {'was' if self.mistakes == 1 else 'were'} confused:"
+        )
+        more, less = self.forth, self.mistakes - self.forth
+        if more < less:
+            first, second, more, less = second, first, less, more
+        back = f"{less:,}" if less else "none"
+        return f"{told} {more:,} of {first} taken for {second}, {back} the other way."
+
+
+@dataclass(frozen=True)
+class RightOf:
+    """How many images of a category were put into it.
+
+    Attributes
+    ----------
+    category : its name.
+    right : images put into it that belong there.
+    images : images that belong there.
+    """
+
+    category: str
+    right: int
+    images: int
+
+    @property
+    def percent(self) -> int:
+        """Share of the images in per cent; 0 and 100 are kept for none and all."""
+        if self.right in (0, self.images):
+            return 100 if self.right else 0
+        # halves upwards, as everybody rounds; `round` goes to the even number
+        nearest = (200 * self.right + self.images) // (2 * self.images)
+        return min(max(nearest, 1), 99)
+
+    def __str__(self) -> str:
+        name = shorten(self.category, 30)
+        return f"{name} {self.right:,} of {self.images:,} ({self.percent} %)"
 
 
 def cross_validate(table: Table, progress: Progress = no_progress) -> Evaluation:
@@ -131,9 +188,21 @@ def most_confused(evaluation: Evaluation) -> ConfusedPair | None:
     return ConfusedPair(
         evaluation.categories[first],
         evaluation.categories[second],
-        int(mistakes[first, second]),
+        int(mistakes.max()),
         int(sizes[first] + sizes[second]),
+        int(evaluation.confusion[first, second]),
     )
+
+
+def right_of_each(evaluation: Evaluation) -> list[RightOf]:
+    """Return how each category with images fared, the worst first."""
+    rows = zip(evaluation.categories, evaluation.confusion, strict=True)
+    each = [
+        RightOf(name, int(row[i]), int(row.sum()))
+        for i, (name, row) in enumerate(rows)
+        if row.any()
+    ]
+    return sorted(each, key=lambda category: category.right / category.images)
 
 
 def _categories(table: Table) -> tuple[str, ...]:
@@ -179,10 +248,19 @@ def _about_small(small: list[tuple[str, int]]) -> str:
     if more > 0:
         named += f" and {count(more, 'other has', 'others have')} fewer than {FOLDS}"
     cannot = "it cannot" if len(small) == 1 else "they cannot"
-    return (
+    text = (
         f"{named}: {cannot} be in each of {FOLDS} folds. As in Test and Score, the"
         " folds were therefore drawn without regard to categories (not stratified)."
     )
+    single = [shorten(name, 30) for name, size in small if size == 1]
+    if single:
+        others = f" and {len(single) - 5} more" if len(single) > 5 else ""
+        text += (
+            " The only image of a category is always wrong here, as no other is left"
+            f" to learn from: add images to {', '.join(single[:5])}{others}, or leave"
+            f" {'its folder' if len(single) == 1 else 'their folders'} out."
+        )
+    return text
 
 
 def _explained(failure: Exception) -> Exception:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +14,20 @@ from threadpoolctl import threadpool_limits
 
 from orangecontrib.imagemining.embedders import check_spec
 from orangecontrib.imagemining.embedders.catalog import engine_for
-from orangecontrib.imagemining.report.console import Console, count, printable, shorten
+from orangecontrib.imagemining.report.console import (
+    Console,
+    count,
+    printable,
+    shorten,
+    unbroken,
+)
 from orangecontrib.imagemining.report.dendrogram import draw_dendrogram
 from orangecontrib.imagemining.report.evaluate import (
     FOLDS,
     Evaluation,
     cross_validate,
     most_confused,
+    right_of_each,
 )
 from orangecontrib.imagemining.report.files import ReportError, ReportFolder
 from orangecontrib.imagemining.report.gallery import open_gallery
@@ -119,7 +128,9 @@ class Job:
         title = weights_of(self.spec.network).title
         self.console.say_item("Embedder", f"{title}, on this computer")
         self.console.say_item(
-            "Layer", f"{layer.name}: {layer.description} ({layer.size} numbers)"
+            "Layer",
+            f"{layer.name}: {layer.size:,} numbers describe each image (inside the"
+            f" network: {layer.description})",
         )
         looks: dict[int | str, str] = {
             1: "each image as it is",
@@ -163,9 +174,7 @@ class Job:
             f"{shorten(name, 30)} {size:,}"
             for name, size in zip(category.values, sizes, strict=True)
         ]
-        more = len(names) - MAX_PRINTED
-        text = ", ".join(names[:MAX_PRINTED]) + (f" and {more} more" * (more > 0))
-        self.console.say_item("Categories", f"{len(names)}: {text}")
+        self.console.say_item("Categories", f"{len(names)}: {_first_of(names)}")
 
     def _write_embeddings(self, embedded: Table) -> None:
         try:
@@ -192,7 +201,7 @@ class Job:
         self._tell_scores(evaluation)
         title = (
             f"Logistic regression, {FOLDS}-fold cross-validation of"
-            f" {count(int(evaluation.confusion.sum()), 'image')}"
+            f" {count(evaluation.images, 'image')}"
         )
         self.out.write("confusion-matrix.png", draw_matrix(evaluation, title))
         self.out.write("confusion-matrix.csv", matrix_as_csv(evaluation))
@@ -200,8 +209,11 @@ class Job:
     def _tell_scores(self, evaluation: Evaluation) -> None:
         say = self.console.say
         stratified = "stratified " if evaluation.stratified else ""
-        say(f"Logistic regression, {stratified}{FOLDS}-fold cross-validation")
-        say("(average over categories, as in Test and Score):")
+        right, images = evaluation.right, evaluation.images
+        say(f"Logistic regression, {stratified}{FOLDS}-fold cross-validation:")
+        say(f"{right:,} of {count(images, 'image')} right (CA {right / images:.3f})")
+        say()
+        say("Scores (average over categories, as in Test and Score):")
         say("".join(f"{name:>8}" for name in evaluation.scores))
         # what is not defined stays empty, as it does there
         texts = [f"{x:.3f}" if x == x else "" for x in evaluation.scores.values()]
@@ -209,11 +221,14 @@ class Job:
         for note in evaluation.notes:
             self.console.say_sentences(f"Note: {note}")
         say()
+        say("Right of each category, the worst first:")
+        self.console.say_sentences(_first_of(map(str, right_of_each(evaluation))))
+        say()
         pair = most_confused(evaluation)
         if pair is None:
             say("Most confused: none, every image was put into its category.")
         else:
-            say(f"Most confused: {pair}")
+            self.console.say_sentences(f"Most confused: {pair}")
         if len(evaluation.categories) <= MAX_PRINTED:
             say()
             say(
@@ -252,9 +267,17 @@ class Job:
         # named before it is there, as it says so itself
         self.out.write("report.txt", b"")
         names = self.out.finish()
-        self.console.say_path("Report", self.out.path)
+        self.console.say_path("Report", os.path.abspath(self.out.path))
         self.console.say_item("", ", ".join(names))
         self.out.write("report.txt", self.console.text.encode("utf-8", "replace"))
+
+
+def _first_of(items: Iterable[str]) -> str:
+    """List as many as are printed, none of them broken in two, and say what is left."""
+    items = list(items)
+    text = ", ".join(unbroken(item) for item in items[:MAX_PRINTED])
+    more = len(items) - MAX_PRINTED
+    return text + f" and {more} more" * (more > 0)
 
 
 def _with_all_digits(embedded: Table) -> Table:

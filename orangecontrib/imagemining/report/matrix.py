@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orangecontrib.imagemining.report.console import shorten
-from orangecontrib.imagemining.report.evaluate import Evaluation
+from orangecontrib.imagemining.report.evaluate import FOLDS, Evaluation
 from orangecontrib.imagemining.report.page import INK, Page
 
 __all__ = ["MAX_PRINTED", "draw_matrix", "matrix_as_csv", "matrix_as_text"]
@@ -17,14 +17,19 @@ __all__ = ["MAX_PRINTED", "draw_matrix", "matrix_as_csv", "matrix_as_text"]
 #: Categories up to which the matrix is printed.
 MAX_PRINTED = 12
 
+_ABOUT_COLORS = "Blue: right, red: wrong; the darker, the larger the share of the row"
+_ABOUT_PALE = f"Pale rows: fewer than {FOLDS} images, too few to go by"
+
 _SCREEN = 80  # letters in a line
 _MARGIN = 0.35  # inches, as those below
 _TITLE = 0.75
+_LINE = 0.24  # of those below the title
 _LABEL = 0.3  # for "actual" and "predicted"
 _LARGEST = 0.75  # cell
 _WITH_NUMBERS = 0.28  # cells at least so large have room for them
 _WITH_NAMES = 0.1
 
+_PALE = 0.2  # strength of the colours where a row has too few images to go by
 _RIGHT = np.array([0.13, 0.4, 0.67])
 _WRONG = np.array([0.75, 0.2, 0.17])
 
@@ -61,6 +66,8 @@ def matrix_as_csv(evaluation: Evaluation) -> bytes:
 def draw_matrix(evaluation: Evaluation, title: str) -> bytes:
     """Return the matrix as a PNG file; the darker, the larger the share of its row.
 
+    Rows of fewer images than there are folds are pale, whatever the shares.
+
     Many categories get smaller cells, so that they stay on one page: first the numbers
     go, then the names.
     """
@@ -68,22 +75,30 @@ def draw_matrix(evaluation: Evaluation, title: str) -> bytes:
     cell = min(_LARGEST, max(_WITH_NUMBERS, 9 / n), 16 / n)
     with_names = cell >= _WITH_NAMES
     names = [shorten(name, 24) if with_names else "" for name in evaluation.categories]
+    sizes = evaluation.confusion.sum(axis=1)
+    pale = (sizes > 0) & (sizes < FOLDS)
+    rows = [
+        f"{name} ({images:,})" if name else ""
+        for name, images in zip(names, sizes, strict=True)
+    ]
     size = min(10.0, max(5.0, 16 * cell))
-    room = _name_length(names, size)
+    beside, above = _name_length(rows, size), _name_length(names, size)
     side = n * cell
+    lines = [title, _ABOUT_COLORS, *([_ABOUT_PALE] if pale.any() else [])]
     page = Page(
-        max(2 * _MARGIN + _LABEL + room + side, 6.0),
-        2 * _MARGIN + _TITLE + _LABEL + room + side,
+        max(2 * _MARGIN + _LABEL + beside + side, 6.0),
+        2 * _MARGIN + _TITLE + _LINE * (len(lines) - 1) + _LABEL + above + side,
     )
-    left, bottom = _MARGIN + _LABEL + room, _MARGIN
+    left, bottom = _MARGIN + _LABEL + beside, _MARGIN
     top = bottom + side
     page.text(_MARGIN, page.height - 0.3, "Confusion matrix", size=13)
-    page.text(_MARGIN, page.height - 0.58, title)
-    page.text(left + side / 2, top + room + 0.15, "predicted", ha="center")
+    for i, line in enumerate(lines):
+        page.text(_MARGIN, page.height - 0.58 - i * _LINE, line)
+    page.text(left + side / 2, top + above + 0.15, "predicted", ha="center")
     page.text(_MARGIN, bottom + side / 2, "actual", ha="center", rotation=90)
     shares = _shares(evaluation.confusion)
     page.axes.imshow(
-        _shades(shares),
+        _shades(shares, pale),
         extent=(left, left + side, bottom, top),
         aspect="auto",
         interpolation="nearest",
@@ -97,7 +112,7 @@ def draw_matrix(evaluation: Evaluation, title: str) -> bytes:
             page.axes.plot(xs, ys, color="white", linewidth=0.7)
     for i, name in enumerate(names):
         middle = (i + 0.5) * cell
-        page.text(left - 0.1, top - middle, name, size, ha="right")
+        page.text(left - 0.1, top - middle, rows[i], size, ha="right")
         page.text(
             left + middle, top + 0.1, name, size, ha="center", va="bottom", rotation=90
         )
@@ -109,7 +124,7 @@ def draw_matrix(evaluation: Evaluation, title: str) -> bytes:
                 str(evaluation.confusion[row, column]),
                 size,
                 ha="center",
-                color="white" if shares[row, column] > 0.5 else INK,
+                color="white" if shares[row, column] > 0.5 and not pale[row] else INK,
             )
     return page.png()
 
@@ -130,12 +145,18 @@ def _shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     return shares
 
 
-def _shades(shares: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (n, n, 3) colours: blue what is right, red what is wrong."""
+def _shades(
+    shares: NDArray[np.float64], pale: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return (n, n, 3) colours: blue what is right, red what is wrong.
+
+    `shares` are (n, n), `pale` (n,) tells of each row whether its colours are.
+    """
     right = np.eye(len(shares), dtype=bool)[:, :, np.newaxis]
     full = np.where(right, _RIGHT, _WRONG)
     # small shares are to be seen too
     strength = (shares**0.6)[:, :, np.newaxis]
+    strength = np.where(pale[:, np.newaxis, np.newaxis], _PALE * strength, strength)
     shades: NDArray[np.float64] = 1 - strength * (1 - full)
     # nothing is shaded so little as to look like the page
     return np.minimum(shades, 0.97)
