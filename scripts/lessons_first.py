@@ -64,7 +64,7 @@ def classify(flow: Workflow, embedding: str, y: int) -> str:
     learner = flow.add("Logistic Regression", (260, y - 120))
     test = flow.add("Test and Score", (430, y), TEN_FOLDS)
     matrix: str = flow.add("Confusion Matrix", (600, y))
-    viewer = flow.add("Image Viewer", (790, y), title="Images of a Cell")
+    viewer = flow.add("Image Viewer", (790, y), title="Chosen Images")
     flow.link(embedding, "Embeddings", test, "Data")
     flow.link(learner, "Learner", test, "Learner")
     flow.link(test, "Evaluation Results", matrix, "Evaluation Results")
@@ -75,7 +75,7 @@ def classify(flow: Workflow, embedding: str, y: int) -> str:
 def clustering() -> Workflow:
     """Return the article's first workflow (its Fig. 1)."""
     flow = Workflow(
-        "Clustering Images",
+        "10 Clustering Images",
         "Describe images by a deep network, then cluster and map them.\n\n"
         "The workflow starts with synthetic pictures of yeast cells; choose your own"
         " folder in Import Images. Select a branch in Hierarchical Clustering: its"
@@ -95,10 +95,10 @@ def clustering() -> Workflow:
 def classifying() -> Workflow:
     """Return the article's second workflow (its Fig. 3)."""
     flow = Workflow(
-        "Classifying Images",
+        "20 Classifying Images",
         "Predict the categories of images, and look at the mistakes.\n\n"
         "The workflow starts with synthetic pictures of yeast cells; choose your own"
-        " folder, with a sub-folder for each category, in Import Images. Click a cell"
+        " folder, with a sub-folder for each category, in Import Images. Click a field"
         " of the Confusion Matrix: its images appear in the viewer, and stand out on"
         " the map.",
     )
@@ -112,7 +112,7 @@ def classifying() -> Workflow:
     flow.note("Choose a folder with a\nsub-folder for each category.\n"
               "Now: synthetic sample images.", 20, 262, 250, 80)  # fmt: skip
     flow.note("How well can the categories\nbe told apart?", 440, 262, 220, 50)
-    flow.note("Click a cell to see its images,\nand where they lie on the map.",
+    flow.note("Click a field to see its images,\nand where they lie on the map.",
               600, 110, 260, 50)  # fmt: skip
     return flow
 
@@ -120,7 +120,7 @@ def classifying() -> Workflow:
 def predicting() -> Workflow:
     """Return the workflow that predicts images nobody has labelled."""
     flow = Workflow(
-        "Predicting New Images",
+        "30 Predicting New Images",
         "Learn from labelled images, then say what new ones show.\n\n"
         "The model brings its embedding along: new images need no Image Embedding of"
         " their own. Both folders are synthetic pictures of yeast cells. Choose yours"
@@ -142,19 +142,20 @@ def predicting() -> Workflow:
     flow.link(new, "Data", predictions, "Data")
     for sink in (viewer, table, folders):
         flow.link(predictions, "Selected Predictions", sink, "Data")
-    flow.note("Images whose categories are known.", 30, 30, 260, 30)
-    flow.note("New ones: a folder of files.\nDrag yours onto the canvas,\n"
-              "and connect it in their place.", 20, 372, 250, 80)  # fmt: skip
+    flow.note("Images whose categories are known.\nDouble-click to choose your folder.",
+              30, 20, 270, 50)  # fmt: skip
+    flow.note("New ones: a folder of files.\nDouble-click to choose yours.", 20, 372,
+              250, 50)  # fmt: skip
     flow.note("Click rows to see their images;\nwith none chosen, all go on.", 430, 372,
               220, 50)  # fmt: skip
-    flow.note("Nothing is written\nbefore you press Save.", 940, 350, 180, 50)
+    flow.note("Nothing is written\nbefore you press Save.", 790, 492, 180, 50)
     return flow
 
 
 def comparing() -> Workflow:
     """Return the workflow that compares layers and views."""
     flow = Workflow(
-        "Network and Layer",
+        "40 Network and Layer",
         "Embed the same images in several ways, and let the scores decide.\n\n"
         "Each Image Embedding has another layer, or looks more often; each Test and"
         " Score judges one of them, in the same way. Open them side by side. All use"
@@ -208,17 +209,17 @@ def clustering_pictures(stage: Any) -> None:
 def classifying_pictures(stage: Any) -> None:
     """Take the pictures of lesson 20."""
     stage.finish()
-    select_cell(stage.widget("Confusion Matrix"), 2, 1)
+    select_field(stage.widget("Confusion Matrix"), 2, 1)
     stage.finish()
     stage.canvas("workflow")
     stage.shoot("Test and Score", "scores", size=(860, 460))
     stage.shoot("Confusion Matrix", "matrix", size=(700, 400))
-    stage.shoot("Images of a Cell", "cell", size=(900, 420))
+    stage.shoot("Chosen Images", "cell", size=(900, 420))
     stage.shoot("MDS", "map", size=(900, 560))
 
 
-def select_cell(matrix: Any, row: int, column: int) -> None:
-    """Click a cell of a confusion matrix; categories are counted from 0."""
+def select_field(matrix: Any, row: int, column: int) -> None:
+    """Click a field of a confusion matrix; categories are counted from 0."""
     # two rows and columns are headings
     index = matrix.tablemodel.index(row + 2, column + 2)
     matrix.tableview.setCurrentIndex(index)

@@ -75,7 +75,7 @@ BY_SERVER = {
 def microscopy() -> Workflow:
     """Return the workflow in which planes and channels are chosen."""
     flow = Workflow(
-        "Microscopy: Stacks and Channels",
+        "50 Microscopy: Stacks and Channels",
         "Choose which planes and channels of a microscope's files become images.\n\n"
         "The workflow starts with synthetic stacks of cells, with a treatment and"
         " without. As they are read at first, nobody can tell the two apart. Open"
@@ -108,7 +108,7 @@ def microscopy() -> Workflow:
 def fine_tuning() -> Workflow:
     """Return the workflow in which a network is trained further."""
     flow = Workflow(
-        "Fine-Tuning a Network",
+        "60 Fine-Tuning a Network",
         "Train a network with your own images, and see what that brings.\n\n"
         "The workflow starts with synthetic pictures of yeast cells: 84 to learn from,"
         " and 36 to judge by. Nothing is trained before you press Start in Train"
@@ -121,7 +121,7 @@ def fine_tuning() -> Workflow:
     learner = flow.add("Logistic Regression", (580, 180))
     predictions = flow.add("Predictions", (760, 260))
     matrix = flow.add("Confusion Matrix", (930, 260))
-    mistakes = flow.add("Image Viewer", (1090, 260), title="Images of a Cell")
+    mistakes = flow.add("Image Viewer", (1090, 260), title="Chosen Images")
     scores = flow.add("Test and Score", (760, 60), FIVE_FOLDS)
     save = flow.add("Save Network", (620, 430))
     eyes = flow.add("Image Embedding", (580, 560), title="By the Trained Network")
@@ -154,7 +154,7 @@ def fine_tuning() -> Workflow:
 def compressing() -> Workflow:
     """Return the workflow in which a trained network becomes small."""
     flow = Workflow(
-        "Compressing a Network",
+        "70 Compressing a Network",
         "Make a network many times smaller, and see what it costs.\n\n"
         "Press Start in Train Network, then in Compress Network. Network Info compares"
         " sizes, Evaluate Networks accuracies, on images that neither network has"
@@ -192,7 +192,7 @@ def compressing() -> Workflow:
 def server() -> Workflow:
     """Return the workflow whose images are embedded by a server."""
     flow = Workflow(
-        "A Server for the Class",
+        "80 A Server for the Class",
         "Have images embedded by another computer.\n\n"
         "The workflow asks a server on this very computer, as a teacher starts it to"
         " try it out (orange-imagemining serve). Students choose the teacher's computer"
@@ -282,7 +282,7 @@ def take_fine_tuning(stage: Any) -> None:
     matrix.selected_learner = [1]  # the network, not logistic regression
     matrix.select_wrong()
     stage.finish()
-    stage.shoot("Images of a Cell", "mistakes", size=(900, 480))
+    stage.shoot("Chosen Images", "mistakes", size=(900, 480))
 
 
 def compress(stage: Any, preset: str) -> None:

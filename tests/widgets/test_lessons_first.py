@@ -115,9 +115,9 @@ def test_20_classifying() -> None:
             index, QItemSelectionModel.SelectionFlag.ClearAndSelect
         )
         runner.finish()
-        wrong = runner.input("Images of a Cell", "Data")
+        wrong = runner.input("Chosen Images", "Data")
         assert counts(wrong) == {"ER": confused[2, 1]}
-        viewer = runner.widget("Images of a Cell")
+        viewer = runner.widget("Chosen Images")
         groups = [
             viewer.group_combo.itemText(i) for i in range(viewer.group_combo.count())
         ]
@@ -125,7 +125,7 @@ def test_20_classifying() -> None:
 
         matrix.select_wrong()
         runner.finish()
-        wrong = runner.input("Images of a Cell", "Data")
+        wrong = runner.input("Chosen Images", "Data")
         assert len(wrong) == np.sum(results.actual != results.predicted[0])
         assert len(viewer.view.order) == len(wrong)
         subset = runner.widget("MDS").subset_data

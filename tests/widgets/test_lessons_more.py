@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ sys.path.append(str(Path(__file__).parents[1] / "server"))
 from servers import Running, running  # noqa: E402
 
 from orangecontrib.imagemining.embedders.servers import forget_server  # noqa: E402
+from orangecontrib.imagemining.weights.folders import data_folder  # noqa: E402
 from orangecontrib.imagemining.weights.network_file import (  # noqa: E402
     load_network_file,
 )
@@ -26,6 +28,12 @@ from orangecontrib.imagemining.weights.network_file import (  # noqa: E402
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 SECONDS = 600  # after which a test that waits has failed
+
+
+@pytest.fixture(autouse=True)
+def _nothing_trained() -> None:
+    # another test's training by the same plan would be there already
+    shutil.rmtree(data_folder() / "training", ignore_errors=True)
 
 
 def choose(combo: Any, key: str) -> None:
@@ -43,7 +51,7 @@ def accuracies(runner: Runner, title: str) -> list[float]:
 def train(runner: Runner) -> Any:
     """Press Start in Train Network; return the network."""
     widget = runner.widget("Train Network")
-    wait_for(lambda: widget.facts.can_start and not widget.background.is_busy)
+    wait_for(lambda: widget.facts.can_start and not widget.background.is_busy, SECONDS)
     assert widget.job is None and widget.outcome is None  # not before it is pressed
     widget.start_button.click()
     wait_for(lambda: widget.job is None and widget.outcome is not None, SECONDS)
@@ -70,7 +78,7 @@ def test_microscopy() -> None:
 
         choose(panel.stacks_combo, "max")
         choose(panel.channels_combo, "chosen")
-        wait_for(lambda: files.task is None)
+        wait_for(lambda: files.task is None, SECONDS)
         first, second, third = panel.channel_rows.combos
         choose(first[0], "")
         choose(third[0], "")
@@ -124,7 +132,10 @@ def test_compressing(tmp_path: Path) -> None:
         compress = runner.widget("Compress Network")
         assert compress.sent is None
         network = train(runner)
-        wait_for(lambda: compress.facts.can_start and not compress.background.is_busy)
+        wait_for(
+            lambda: compress.facts.can_start and not compress.background.is_busy,
+            SECONDS,
+        )
         assert compress.job is None
         compress.start_button.click()
         wait_for(lambda: compress.sent is not None and compress.task is None, SECONDS)
@@ -138,13 +149,13 @@ def test_compressing(tmp_path: Path) -> None:
         save.filename = str(tmp_path / "small.imnet")
         save.filter = "Compressed network with its card (*.imnet)"
         save.save_file()
-        wait_for(lambda: save.task is None)
+        wait_for(lambda: save.task is None, SECONDS)
         saved = Path(save.filename)
         assert saved.stat().st_size < network.n_bytes / 3.5
         assert load_network_file(saved) == small
         load = runner.widget("Load Network")
         load.choose(str(saved))
-        wait_for(lambda: load.task is None)
+        wait_for(lambda: load.task is None, SECONDS)
         runner.finish(SECONDS)
         (slot,) = runner.widget("Predictions").predictors
         rest = runner.input("Predictions", "Data")

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import translated_walk
+from test_texts import texts
 
 from orangecontrib.imagemining.compression.presets import PRESETS
 from orangecontrib.imagemining.weights import WEIGHTS
-
-ROOT = Path(__file__).parents[2]
 
 #: Shown as they are called everywhere: formats, methods, measures, engines.
 _NAMES = """BMP JPEG PNG TIFF WebP MDS PCA t-SNE Top-1 Top-5 PyTorch OpenVINO CUDA
@@ -39,16 +35,6 @@ _TAG = re.compile(r"<[^>]+>|&[a-z]+;")
 _WORD = re.compile(r"[^\W\d_]{3,}")
 
 
-def load_script() -> ModuleType:
-    loader = SourceFileLoader("texts_script", str(ROOT / "scripts" / "texts"))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[loader.name] = module  # its dataclasses ask for it
-    loader.exec_module(module)
-    return module
-
-
 def rest_of(text: str) -> str:
     """Return what of a text is not marked."""
     before = ""
@@ -60,7 +46,7 @@ def rest_of(text: str) -> str:
 @pytest.fixture(scope="module")
 def translated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("translated")
-    n = load_script().build(None, folder / "orangecontrib" / "imagemining")
+    n = texts.build(None, folder / "orangecontrib" / "imagemining")
     assert n > 2000
     done = subprocess.run(
         [sys.executable, str(Path(translated_walk.__file__))],

@@ -23,6 +23,16 @@ def test_report_workflow() -> None:
         assert runner.input("MDS", "Distances").shape == (120, 120)
         results = runner.input("Confusion Matrix", "Evaluation Results")
         assert len(results.actual) == 120
+        # a cell of mistakes: ER taken for endosome
+        table = runner.widget("Confusion Matrix")
+        table.tableview.setCurrentIndex(table.tablemodel.index(2 + 2, 1 + 2))
+        runner.finish()
+        mistakes = runner.input("Map of Mistakes", "Data Subset")
+        pairs = list(zip(results.actual, results.predicted[0], strict=True))
+        assert len(mistakes) == pairs.count((2, 1)) > 0
+        viewer = runner.widget("Chosen Images")
+        assert viewer.color_combo.column == "category"
+        assert viewer.subtitle_combo.column == "category(Logistic Regression)"
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
@@ -46,6 +56,7 @@ def test_every_lesson_has_a_page_with_pictures(path: Path) -> None:
     page = (folder / "README.md").read_text("utf8")
     title = ET.parse(path).getroot().get("title")
     assert page.startswith(f"# {path.stem[:2]} ")
+    assert title and title.startswith(f"{path.stem[:2]} ")
     assert f"*{title}*" in page  # as the examples' dialog shows it
     shown = set(re.findall(r"\]\(([\w-]+\.png)\)", page))
     assert "workflow.png" in shown
