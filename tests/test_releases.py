@@ -40,12 +40,11 @@ NAME = "Orange3-ImageMining"
 IN_FULL = os.environ.get("IMAGEMINING_TEST_RELEASE")
 SAMPLES = ROOT / "orangecontrib/imagemining/samples/synthetic-yeast"
 # written by the build into what it packs
-MADE = re.compile(
-    r"PKG-INFO|setup\.cfg|Orange3_ImageMining\.egg-info/.*|doc/_build/html/.*"
-)
+MADE = re.compile(r"PKG-INFO|setup\.cfg|Orange3_ImageMining\.egg-info/.*")
 
 pytestmark = pytest.mark.skipif(
-    not (ROOT / ".git").exists(), reason="needs a checkout of git"
+    not (ROOT / ".git").exists() or shutil.which("git") is None,
+    reason="needs a checkout of git",
 )
 
 
@@ -58,7 +57,8 @@ def git(folder: Path, *arguments: str) -> str:
         **{f"GIT_{who}_EMAIL": "nobody@example.org" for who in ("AUTHOR", "COMMITTER")},
     }
     return subprocess.run(
-        ["git", *arguments],
+        # also in a checkout that is somebody else's, as in a container
+        ["git", "-c", "safe.directory=*", *arguments],
         cwd=folder,
         env=env,
         check=True,
@@ -147,7 +147,7 @@ def test_names_tell_the_tag(sdist: Path, wheel: Path) -> None:
 def test_sdist_is_what_git_keeps(checkout: Path, sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {one.name.partition("/")[2] for one in archive if one.isfile()}
-    assert {"PKG-INFO", "doc/_build/html/index.html"} <= names
+    assert "PKG-INFO" in names
     kept = set(git(checkout, "ls-files", "-z").split("\0")) - {""}
     assert {name for name in names if not MADE.fullmatch(name)} == kept
 
@@ -342,6 +342,8 @@ def told(python: Path, *arguments: str, cwd: Path) -> str:
         [str(python), *arguments], cwd=cwd, env=env, capture_output=True, text=True
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    # nothing is missing for which the slower torch would take over
+    assert "computes instead" not in done.stderr
     return done.stdout
 
 
@@ -425,7 +427,8 @@ for widget in discovery.registry.widgets():
     if widget.project_name == "Orange3-ImageMining":
         page = manager.search(QUrl(f"help://search?id={widget.qualified_name}"))
         pages[widget.name] = page.toLocalFile()
-    assert widget.project_name in ("Orange3", "Orange3-ImageMining"), widget
+    ours = "orangecontrib.imagemining."
+    assert widget.qualified_name.startswith(("Orange.", ours)), widget
 assert all(Path(page).is_relative_to(sys.prefix) for page in pages.values()), pages
 print(json.dumps(sorted(pages)))
 """
