@@ -256,7 +256,7 @@ class _Page:
         return f"{mark}[{words}]({where}{title or ''})"
 
     def _is_there(self, name: str) -> bool:
-        return not name.startswith("..") and (self._root / name).exists()
+        return not name.startswith(("..", "/")) and (self._root / name).exists()
 
     def _fault(self, text: str, position: int, fault: str) -> None:
         line = text.count("\n", 0, position) + 1

@@ -89,10 +89,23 @@ print("python%d.%d-venv" % sys.version_info[:2])')"
 }
 
 install_project() {
-    step 'Installing Orange, Qt, torch and this add-on (minutes, the first time)'
+    step 'Installing Orange, Qt, torch and this add-on (5 to 20 minutes, the first time)'
+    # From time to time a line, or the minutes of silence look like a standstill
+    begun=$(date +%s)
+    {
+        while sleep 30 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
+            size=$(du -sm "$venv" 2>/dev/null | cut -f 1)
+            echo "    $((($(date +%s) - begun + 30) / 60)) min, ${size:-?} of about 4000 MB" >&2
+        done
+    } 9<&- &
+    telling=$!
+    done_well=true
     # From $root, so that no path given to pip has a space in it
     (cd "$root" && "$venv/bin/python" -m pip install --disable-pip-version-check \
-        --no-input -c constraints.txt -e '.[gui,test]') >>"$log" 2>&1 ||
+        --no-input -c constraints.txt -e '.[gui,test]') >>"$log" 2>&1 || done_well=false
+    kill "$telling" 2>/dev/null || :
+    wait "$telling" 2>/dev/null || :
+    $done_well ||
         give_up_with_log 'pip could not install (no network? disk full?).' \
             'Mend what it names, then run this again.'
 }

@@ -106,7 +106,9 @@ class Service:
             token = request.path_params.get("token", "")
         number = self.settings.tokens.find(token.strip())
         if number is None:
-            raise Refusal(401, "token", "This server needs a token, and this is none")
+            raise Refusal(
+                401, "token", "This server needs a token, and this is none of its"
+            )
         return f"{number} {address}"
 
     def _refuse_websites(self, request: Request) -> None:

@@ -355,7 +355,11 @@ def _obstacle(name: str, network: str, views: int | str) -> str:
     kind = _KINDS[name]
     if kind.package and not _is_installed(kind.package):
         return kind.missing or f"{title} is not installed"
-    return kind.obstacle(network)
+    try:
+        return kind.obstacle(network)
+    except Exception as error:
+        # another package's: what is wrong with it is not to take the list along
+        return f"{title} does not work here: {error}"
 
 
 def _device_of(name: str, network: str) -> str:
