@@ -24,7 +24,7 @@ from Orange.data.io import PickleReader
 from orangecontrib.imagemining.__main__ import main
 from orangecontrib.imagemining.embedders import Embedder, class_names
 from orangecontrib.imagemining.embedders.cache import VectorStore, shared_store
-from orangecontrib.imagemining.embedders.engines import choice, loading
+from orangecontrib.imagemining.embedders.engines import choice, loading, runtime
 from orangecontrib.imagemining.embedders.engines.exported import ExportError
 from orangecontrib.imagemining.specs import EmbedderSpec
 from orangecontrib.imagemining.tables import embed_table, table_from_folder
@@ -420,7 +420,7 @@ def test_engine_that_fails_is_told(
     def fail(network: str, choice: object) -> None:
         raise ExportError("it knows no such part")
 
-    monkeypatch.setattr(loading, "_load", fail)
+    monkeypatch.setattr(runtime, "load", fail)
     monkeypatch.setattr(loading, "_LOADED", {})
     monkeypatch.setattr(loading, "_FAILED", {})
     out = tmp_path / "o.npz"

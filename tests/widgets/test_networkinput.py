@@ -223,7 +223,7 @@ class TestNetworkInput(base.WidgetTest):
         }
         widget = self.create_widget(OWImageEmbedding, stored_settings=settings)
         self.send(widget, images=self.data)
-        self.assertIn("embedder cells is not", str(widget.Error.not_available))
+        self.assertIn("network cells is not", str(widget.Error.not_available))
         self.assertIn("Network input", str(widget.Error.not_available))
 
     def test_damaged_settings(self) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from orangecontrib.imagemining.embedders.cache import VectorStore, shared_store
 from orangecontrib.imagemining.embedders.catalog import engine_for, inspect_network
-from orangecontrib.imagemining.embedders.engines import loading
+from orangecontrib.imagemining.embedders.engines import loading, runtime
 from orangecontrib.imagemining.embedders.engines.exported import ExportError
 from orangecontrib.imagemining.exceptions import TaskCancelled, WeightsError
 from orangecontrib.imagemining.specs import EmbedderSpec, Progress, Weights
@@ -459,7 +459,7 @@ class TestOWImageEmbedding(base.WidgetTest):
     def test_engine_that_fails_is_told(self) -> None:
         error = ExportError("it knows no such part")
         with (
-            patch.object(loading, "_load", side_effect=error),
+            patch.object(runtime, "load", side_effect=error),
             patch.dict(loading._LOADED, clear=True),
             patch.dict(loading._FAILED, clear=True),
         ):
