@@ -123,11 +123,15 @@ def test_numbers_that_make_no_sense(source: Path, words: list[str]) -> None:
 
 
 def test_ctrl_c_ends_and_the_second_one_breaks_off() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with _ended_by_ctrl_c(quiet=True) as is_ended:
-        assert not is_ended()
-        signal.raise_signal(signal.SIGINT)
-        assert is_ended()
-        with pytest.raises(KeyboardInterrupt):
+    # as at a terminal; what is started in the background ignores Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with _ended_by_ctrl_c(quiet=True) as is_ended:
+            assert not is_ended()
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            assert is_ended()
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
