@@ -53,6 +53,7 @@ from benchmarks.article_pictures import draw_all
 from benchmarks.article_sets import ImageSet, from_folder, from_orange, prepared
 from orangecontrib.imagemining.exceptions import ImageMiningError, WeightsError
 from orangecontrib.imagemining.images import ImageReader
+from orangecontrib.imagemining.report.evaluate import widget_learner
 from orangecontrib.imagemining.report.gallery import cosine_distances
 from orangecontrib.imagemining.report.map import place
 from orangecontrib.imagemining.report.sample import draw_rows
@@ -168,10 +169,10 @@ def analyse(images: ImageSet, todo: list[Way]) -> Iterator[dict[str, Any]]:
             table = embedded_by(way.spec, images)
             result["numbers"] = table.X.shape[1]
             compact = analyses.compact(table)
-            result |= analyses.classify(compact, analyses.learner())
+            result |= analyses.classify(compact, widget_learner())
             result |= explore(table)
             result["prediction"] = analyses.predict_new(
-                table, images.table, analyses.learner()
+                table, images.table, widget_learner()
             )
         else:
             result["kind"], result["layer"] = "hand-made", ""
@@ -179,7 +180,7 @@ def analyse(images: ImageSet, todo: list[Way]) -> Iterator[dict[str, Any]]:
             table, patches = by_hand
             if way.key == "measurements":
                 result["numbers"] = table.X.shape[1]
-                method = features.standardising(analyses.learner())
+                method = features.standardising(widget_learner())
                 result |= analyses.classify(table, method)
                 result |= explore(standardised(table))
             else:
@@ -188,7 +189,7 @@ def analyse(images: ImageSet, todo: list[Way]) -> Iterator[dict[str, Any]]:
                     np.arange(len(table), dtype=float)[:, None],
                     table.Y,
                 )
-                words = features.WordsLearner(patches, analyses.learner())
+                words = features.WordsLearner(patches, widget_learner())
                 result["numbers"] = words.n_words
                 result |= analyses.classify(numbers, words)
         result["seconds"] = round(time.perf_counter() - begun, 1)

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from Orange.base import Learner
-from Orange.classification import LogisticRegressionLearner
 from Orange.clustering.hierarchical import WARD, dist_matrix_linkage
 from Orange.data import ContinuousVariable, Domain, Table
 from Orange.evaluation import CrossValidation, scoring
@@ -22,7 +21,10 @@ from scipy.cluster.hierarchy import fcluster
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import train_test_split
 
-from orangecontrib.imagemining.report.evaluate import Evaluation, most_confused
+from orangecontrib.imagemining.report.evaluate import (
+    Evaluation,
+    most_confused,
+)
 from orangecontrib.imagemining.tables.placing import place_images
 
 __all__ = [
@@ -34,7 +36,6 @@ __all__ = [
     "cluster",
     "compact",
     "grid_neighbours",
-    "learner",
     "nearest_of_same",
     "predict_new",
 ]
@@ -48,21 +49,6 @@ SEEDS = (42, 0, 1)
 NEIGHBOURS = 5
 
 _SCORES = {"AUC": scoring.AUC, "CA": scoring.CA, "F1": scoring.F1}
-
-
-def learner() -> LogisticRegressionLearner:
-    """Return what the widget Logistic Regression makes unless told otherwise."""
-    return LogisticRegressionLearner(
-        penalty="l2",
-        dual=False,
-        tol=0.0001,
-        C=1,
-        class_weight=None,
-        fit_intercept=True,
-        intercept_scaling=1.0,
-        max_iter=10000,
-        random_state=0,
-    )
 
 
 def compact(table: Table) -> Table:

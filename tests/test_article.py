@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import article, article_page, article_sets  # noqa: E402
 from benchmarks import article_analyses as analyses  # noqa: E402
 from benchmarks import article_features as features  # noqa: E402
+from orangecontrib.imagemining.report.evaluate import widget_learner  # noqa: E402
 
 SIDE = features.SIDE
 
@@ -143,7 +144,7 @@ def test_standardising_takes_units_away() -> None:
     for unit in (1, 1e6):
         domain = Domain(columns, table.domain.class_vars)
         scaled = Table.from_numpy(domain, values * [unit, 1], table.Y)
-        model = features.standardising(analyses.learner())(scaled)
+        model = features.standardising(widget_learner())(scaled)
         shares.append(model(scaled, model.Probs))
     assert_allclose(shares[0], shares[1], atol=1e-6)
 
@@ -170,11 +171,11 @@ def test_words_are_found_among_the_training_images_alone() -> None:
     patches = rng.integers(0, 40, (24, 30, 128), np.uint8)
     patches[::2, :10, :64] += 150  # a third of the patches of every other image
     table = numbered(24, [0, 1] * 12)
-    model = features.WordsLearner(patches, analyses.learner(), 8)(table[:12])
+    model = features.WordsLearner(patches, widget_learner(), 8)(table[:12])
     assert (model(table[12:]) == table.Y[12:]).all()
     words = model.words.cluster_centers_.copy()
     patches[12:] = 255
-    again = features.WordsLearner(patches, analyses.learner(), 8)(table[:12])
+    again = features.WordsLearner(patches, widget_learner(), 8)(table[:12])
     assert_allclose(again.words.cluster_centers_, words)
     shares = model.learner.histograms(table[:12], model.words).X ** 2
     assert_allclose(shares.sum(axis=1), 1)
@@ -207,8 +208,8 @@ def test_fewer_coordinates_change_nothing() -> None:
     few = analyses.compact(table)
     assert few.X.shape == (24, 24)
     assert_allclose(few.X @ few.X.T, values @ values.T)
-    of_few = analyses.classify(few, analyses.learner(), (0,))
-    assert of_few == analyses.classify(table, analyses.learner(), (0,))
+    of_few = analyses.classify(few, widget_learner(), (0,))
+    assert of_few == analyses.classify(table, widget_learner(), (0,))
     assert analyses.compact(few) is few
 
 
@@ -216,7 +217,7 @@ def test_classification_is_that_of_test_and_score() -> None:
     from orangecontrib.imagemining.report.evaluate import cross_validate
 
     table = Table("iris")[::2]
-    ours = analyses.classify(table, analyses.learner(), (analyses.SEEDS[0],))
+    ours = analyses.classify(table, widget_learner(), (analyses.SEEDS[0],))
     report = cross_validate(table)
     for name, values in ours["scores"].items():
         assert values == [pytest.approx(report.scores[name], abs=1e-5)]

@@ -23,6 +23,7 @@ from orangewidget.utils.signals import LazyValue
 from orangewidget.widget import OWBaseWidget
 from orangewidget.workflow.widgetsscheme import WidgetsScheme
 from PIL import Image
+from workflow_runner import finish
 
 from orangecontrib.imagemining.widgets.utils import trainstore
 
@@ -108,17 +109,12 @@ class Workflow:
         for name in self.nodes:
             self.widget(name)
         train = self.widget("Train Network")
-        end, quiet = time.monotonic() + seconds, 0
-        while quiet < 40:
-            assert time.monotonic() < end, "the workflow does not come to an end"
-            QApplication.processEvents()
-            time.sleep(0.01)
-            busy = manager.has_pending() or any(
-                manager.is_active(node) or manager.is_invalidated(node)
-                for node in self.scheme.nodes
-            )
-            busy = busy or train.task is not None or train.background.is_busy
-            quiet = 0 if busy else quiet + 1
+        finish(
+            self.scheme,
+            seconds,
+            lambda: train.task is not None or train.background.is_busy,
+            looks=40,
+        )
 
     def input(self, name: str, input_: str) -> object:
         (link,) = [

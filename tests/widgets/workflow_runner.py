@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
@@ -49,6 +49,26 @@ def registry() -> WidgetRegistry:
     return all_widgets()
 
 
+def finish(
+    scheme: WidgetsScheme,
+    seconds: float,
+    is_busy: Callable[[], bool] = lambda: False,
+    looks: int = 20,
+) -> None:
+    """Let a scheme work until so many looks in a row find nothing to do."""
+    manager = scheme.signal_manager
+    end, quiet = time.monotonic() + seconds, 0
+    while quiet < looks:
+        assert time.monotonic() < end, "the workflow does not come to an end"
+        QApplication.processEvents()
+        time.sleep(0.01)
+        busy = manager.has_pending() or any(
+            manager.is_active(node) or manager.is_invalidated(node)
+            for node in scheme.nodes
+        )
+        quiet = 0 if busy or is_busy() else quiet + 1
+
+
 class Runner:
     """A workflow in the canvas's scheme runner."""
 
@@ -77,17 +97,7 @@ class Runner:
         """Let all nodes work until nothing is left to do."""
         for node in self.scheme.nodes:
             self.scheme.widget_manager.widget_for_node(node)
-        manager = self.scheme.signal_manager
-        end, quiet = time.monotonic() + seconds, 0
-        while quiet < 20:
-            assert time.monotonic() < end, "the workflow does not come to an end"
-            QApplication.processEvents()
-            time.sleep(0.01)
-            busy = manager.has_pending() or any(
-                manager.is_active(node) or manager.is_invalidated(node)
-                for node in self.scheme.nodes
-            )
-            quiet = 0 if busy else quiet + 1
+        finish(self.scheme, seconds)
 
     def input(self, title: str, name: str) -> object:
         """Return what came to a node's input."""

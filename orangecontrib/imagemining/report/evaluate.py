@@ -157,7 +157,7 @@ def cross_validate(table: Table, progress: Progress = no_progress) -> Evaluation
     # scores of categories that were never predicted, for which 0 is what is wanted
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        results = sampler(table, [_learner()], callback=tell)
+        results = sampler(table, [widget_learner()], callback=tell)
         if results.failed[0]:
             raise _explained(results.failed[0])
         scores = {scorer.name: _score(scorer, results) for scorer in _scorers(table)}
@@ -275,7 +275,7 @@ def _explained(failure: Exception) -> Exception:
     return error
 
 
-def _learner() -> LogisticRegressionLearner:
+def widget_learner() -> LogisticRegressionLearner:
     """Return what the widget Logistic Regression makes unless told otherwise."""
     return LogisticRegressionLearner(
         penalty="l2",
