@@ -89,7 +89,8 @@ def test_an_engine_of_another_version_is_shown_and_replaced(shown: Callable) -> 
     master = Master(calls=[], engine="abacus")
     panel = shown(master)
     assert panel.engine_combo.currentText() == "abacus (not available)"
-    assert panel.note.text() == f"{choose_engine('squeezenet1_1').reason}."
+    reason = choose_engine("squeezenet1_1").reason
+    assert panel.note.text() == f"The engine abacus is not installed here. {reason}."
     assert master.engine == "abacus"
 
 

@@ -128,7 +128,11 @@ class EnginePanel(QWidget):
 
     def tell(self, choice: EngineChoice) -> None:
         """Say what has run the network: it may be another than was foreseen."""
-        self.note.setText(f"{choice.reason}.")
+        wanted = self._master.engine
+        text = f"{choice.reason}."
+        if wanted not in (AUTO, *ENGINES):
+            text = f"The engine {wanted} is not installed here. {text}"
+        self.note.setText(text)
 
     def _on_engine(self) -> None:
         self.refresh()
@@ -145,7 +149,7 @@ class EnginePanel(QWidget):
         self.facts = facts
         self._show_engines(facts.engines)
         if not self._master.server:
-            self.note.setText(f"{facts.choice.reason}.")
+            self.tell(facts.choice)
         kind = f" ({facts.fast.precision})" if facts.has_fast else ""
         self.fast_box.setText(f"Fa&st{kind}, slightly different numbers")
         self._show_fast()
